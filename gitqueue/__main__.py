@@ -1,0 +1,5 @@
+"""`python -m gitqueue`."""
+
+from gitqueue.cli import main
+
+main()

@@ -1,0 +1,181 @@
+"""A person's clone, by GitPython: their own git configuration, their own keys. Never in hooks or the runner."""
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import git
+from git.exc import GitCommandError, GitCommandNotFound, InvalidGitRepositoryError, NoSuchPathError
+
+from gitqueue import refs
+from gitqueue.adapters.objects import Objects
+from gitqueue.errors import GitqueueError, Mistake, NotAllowed
+from gitqueue.rules import policy
+
+NO_KEY = (
+    "ssh-keygen -t ed25519 (if you have no key), then git config --global gpg.format ssh"
+    " && git config --global user.signingkey ~/.ssh/id_ed25519.pub"
+)
+
+
+class PushRefused(NotAllowed):
+    """The site took nothing of a push; the reasons are its own words."""
+
+
+class Clone:
+    """One clone (or, for the first commit of a site, its bare repository) with the person who stands in it."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._repo = git.Repo(path, search_parent_directories=True)
+        except (InvalidGitRepositoryError, NoSuchPathError) as error:
+            raise Mistake(
+                f"{str(path)!r} is not in a clone of a site",
+                step="gitqueue clone URL, then go into the new folder (or name one: gitqueue -C DIR …)",
+            ) from error
+        self.path = Path(self._repo.working_tree_dir or self._repo.git_dir)
+        self.git_dir = Path(self._repo.common_dir)
+
+    def objects(self) -> Objects:
+        return Objects(self.git_dir)
+
+    def git(self, *argv: str, ok: Sequence[int] = (0,), extra: Mapping[str, str] | None = None) -> str:
+        """git as the person would call it. Raises Mistake with git's own words."""
+        with _words_of_git(ok):
+            # English and no prompt: the words are shown, never read, but a hidden prompt would hang us.
+            env = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_NO_REPLACE_OBJECTS": "1", **(extra or {})}
+            done = self._repo.git.execute(
+                ["git", *argv], env=env, with_extended_output=True, strip_newline_in_stdout=False
+            )
+            return str(done[1])
+        return ""
+
+    def config(self, name: str) -> str:
+        return self.git("config", "--get", "--default", "", name).strip()
+
+    def configure(self, values: Mapping[str, str]) -> None:
+        for name, value in values.items():
+            self.git("config", name, value)
+
+    # who stands here
+
+    def signing_key(self) -> str:
+        """The public key that the person signs with, as its one line. Raises Mistake where there is none."""
+        named = self.config("user.signingkey")
+        if not named or self.config("gpg.format") != "ssh":
+            raise Mistake("git has no ssh signing key for you here", step=NO_KEY)
+        return public_key(named)
+
+    # refs
+
+    @property
+    def url(self) -> str:
+        return self.config("remote.origin.url")
+
+    @property
+    def branch(self) -> str:
+        """The current branch's name, "" when detached."""
+        return self.git("symbolic-ref", "--short", "-q", "HEAD", ok=(0, 1)).strip()
+
+    def fetch(self) -> None:
+        self.git("fetch", "--quiet", "--prune", "origin")
+
+    def push(self, *refspecs: str) -> str:
+        """Push; the site's own lines. Raises PushRefused with the site's reasons."""
+        argv = ["git", "-c", "push.gpgSign=false", "push", "--porcelain", "origin", *refspecs]
+        env = {**os.environ, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
+        done = subprocess.run(argv, cwd=self.path, env=env, capture_output=True, check=False)
+        said = _remote_lines(done.stderr)
+        if done.returncode == 0:
+            return "\n".join(said)
+        if said:
+            raise PushRefused(*said)
+        raise Mistake(f"git push ended with {done.returncode}: {_tail(done.stderr + done.stdout)}")
+
+    # objects
+
+    def commit_tree(self, tree: str, parents: Sequence[str], message: str) -> str:
+        """A signed commit of any tree, by the person's own key; no branch and no file of theirs is touched."""
+        above = [word for parent in parents for word in ("-p", parent)]
+        return self.git("commit-tree", "-S", *above, "-m", message, tree).strip()
+
+    def snapshot(self, folder: str) -> str:
+        """The tree of the working files as `git add` would take them, with their index left alone."""
+        index = self.git_dir / f"gitqueue-index-{os.getpid()}"
+        try:
+            extra = {"GIT_INDEX_FILE": str(index)}
+            self.git("read-tree", "HEAD", extra=extra)
+            self.git("add", "--all", "--", folder, extra=extra)
+            return self.git("write-tree", extra=extra).strip()
+        finally:
+            index.unlink(missing_ok=True)
+
+    def follow_approved(self) -> None:
+        """Bring the local branch `approved` to where the site has it, unless the person has work of their own there."""
+        there = self.git("rev-parse", "--verify", "-q", "refs/remotes/origin/approved", ok=(0, 1)).strip()
+        if not there:
+            return
+        if self.branch == "approved":
+            self.git("merge", "--ff-only", "--quiet", there, ok=(0, 1, 128))
+            return
+        here = self.git("rev-parse", "--verify", "-q", refs.APPROVED, ok=(0, 1)).strip()
+        if here and self.objects().descends(there, here):
+            self.git("update-ref", refs.APPROVED, there, here)
+
+
+@contextmanager
+def _words_of_git(ok: Sequence[int]) -> Iterator[None]:
+    try:
+        yield
+    except GitCommandNotFound as error:
+        raise Mistake("git is not installed", step="apt-get install git") from error
+    except GitCommandError as error:
+        if error.status not in ok:
+            raise Mistake(f"git said: {_tail(str(error.stderr).encode())}") from error
+
+
+def clone(url: str, folder: Path) -> Clone:
+    """git clone. Raises Mistake with git's words."""
+    with _words_of_git(()):
+        git.Git().execute(["git", "clone", "--quiet", "--", url, str(folder)], env={"LC_ALL": "C"})
+    return Clone(folder)
+
+
+def public_key(named: str) -> str:
+    """The public key behind `user.signingkey`: a literal key, a .pub file, or a private key's file.
+
+    Raises Mistake where it cannot be read or is of a kind that sites do not take.
+    """
+    literal = named.removeprefix("key::")
+    if not literal.startswith(("ssh-", "ecdsa-", "sk-")):
+        path = Path(named).expanduser()
+        beside = path if path.suffix == ".pub" else path.with_name(f"{path.name}.pub")
+        try:
+            literal = beside.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise Mistake(f"cannot read the public key {str(beside)!r}: {error}", step=NO_KEY) from error
+    try:
+        policy.key_parts(literal)
+    except GitqueueError as error:
+        raise Mistake(f"your signing key cannot be used: {'; '.join(error.reasons)}", step=NO_KEY) from error
+    return literal
+
+
+def user_setting(name: str) -> str:
+    """One value of the person's own git configuration, outside any clone."""
+    with _words_of_git((1,)):
+        return str(git.Git().execute(["git", "config", "--get", name]))
+    return ""
+
+
+def _remote_lines(err: bytes) -> list[str]:
+    """What the site's hook said, without git's `remote:` and without our own name before each line."""
+    lines = (line.strip() for line in err.decode("utf-8", "replace").splitlines())
+    said = (line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:"))
+    return [line.removeprefix("gitqueue:").strip() for line in said if line.startswith("gitqueue:")]
+
+
+def _tail(text: bytes) -> str:
+    return text.decode("utf-8", "replace").strip().removeprefix("stderr: ").strip("'\n ")[-1500:]

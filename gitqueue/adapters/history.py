@@ -1,0 +1,305 @@
+"""What a repository's objects say, as the facts that rules judge: people, requests, links of the chain, decisions.
+
+Reads objects and checks signatures; believes no ref, no author field, and nothing that it was not given.
+"""
+
+import base64
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from gitqueue import refs
+from gitqueue.adapters import signatures
+from gitqueue.adapters.objects import EMPTY_TREE, Objects
+from gitqueue.errors import GitqueueError, Tampered
+from gitqueue.model import FILE, PROGRAM, SUBMODULE, Commit
+from gitqueue.refs import JobId
+from gitqueue.rules import notes, policy
+from gitqueue.rules.authority import Made, Moment, Note, Signed, identify
+from gitqueue.rules.chain import LONGEST_REQUEST, Approval, Link, Request
+from gitqueue.rules.policy import Dataset, People, Policy
+from gitqueue.rules.tree import DEPTH, File
+
+SITE, PEOPLE, SIGNERS = ".gitqueue/site.yaml", ".gitqueue/people.yaml", ".gitqueue/allowed_signers"
+_LONGEST_THREAD = 1000
+_LARGEST_DOCUMENT = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SiteView:
+    """The site's documents at one commit of the chain; `faults` is what is wrong with them."""
+
+    policy: Policy
+    people: People
+    datasets: dict[str, Dataset]
+    faults: tuple[str, ...]
+
+
+class History:
+    """One repository seen with one set of operator's revocations. Parsed documents are kept by their object's id."""
+
+    def __init__(self, objects: Objects, revoked: Collection[str] = ()) -> None:
+        self.objects = objects
+        self._revoked = frozenset(revoked)
+        self._people: dict[str, People] = {}
+        self._sites: dict[tuple[str, ...], SiteView] = {}
+        self._chains: dict[str, _ChainIndex] = {}
+
+    # documents
+
+    def people(self, commit: str) -> People:
+        """people.yaml at a commit. Raises Tampered where a commit of the chain holds none that can be read."""
+        entry = self.objects.at(self.objects.commit(commit).tree, PEOPLE)
+        if entry is None or entry.is_folder or self.objects.size(entry.id) > _LARGEST_DOCUMENT:
+            raise Tampered(f"commit {commit[:12]} holds no readable {PEOPLE}")
+        if entry.id not in self._people:
+            self._people[entry.id] = policy.parse_people(self.objects.blob(entry.id))
+        return self._people[entry.id]
+
+    def site(self, commit: str) -> SiteView:
+        """The whole site at a commit. Raises GitqueueError with every reason where its documents cannot be read."""
+        tree = self.objects.commit(commit).tree
+        parts = [self.objects.at(tree, path) for path in (SITE, PEOPLE, SIGNERS, "datasets")]
+        key = tuple(part.id if part else "" for part in parts)
+        if key not in self._sites:
+            self._sites[key] = self._read_site(commit, tree)
+        return self._sites[key]
+
+    def _read_site(self, commit: str, tree: str) -> SiteView:
+        site = policy.parse_site(self._document(tree, SITE))
+        people = self.people(commit)
+        datasets = {entry.name: self._dataset(tree, entry.name) for entry in self.objects.folder(tree, "datasets")}
+        faults = [*policy.judge_site(site, people), *self._mock_faults(tree, datasets)]
+        if self.objects.file(tree, SIGNERS) != policy.allowed_signers(people).encode():
+            faults.append(
+                f"{SIGNERS} does not agree with {PEOPLE}: gitqueue writes it anew with every change of people"
+            )
+        return SiteView(site, people, datasets, tuple(faults))
+
+    def _document(self, tree: str, path: str) -> bytes:
+        entry = self.objects.at(tree, path)
+        if entry is None or entry.is_folder or self.objects.size(entry.id) > _LARGEST_DOCUMENT:
+            raise Tampered(f"there is no readable {path}")
+        return self.objects.blob(entry.id)
+
+    def _dataset(self, tree: str, name: str) -> Dataset:
+        return policy.parse_dataset(self._document(tree, f"datasets/{name}/dataset.yaml"), name)
+
+    def _mock_faults(self, tree: str, datasets: dict[str, Dataset]) -> Iterator[str]:
+        for name, dataset in datasets.items():
+            for asset, spec in dataset.assets.items():
+                entry = self.objects.at(tree, f"datasets/{name}/{spec.mock}")
+                if entry is None or entry.mode not in (0o100644, 0o100755, 0o40000):
+                    yield f"dataset {name!r} names mock data {spec.mock!r} for {asset!r}, which are not there"
+
+    def site_faults(self, commit: str) -> tuple[str, ...]:
+        try:
+            return self.site(commit).faults
+        except GitqueueError as error:
+            return error.reasons
+
+    # signatures
+
+    def signed(self, commit: str, people: People, received: float | None = None) -> Signed:
+        """A commit with who signed it, as `people` and the operator's revocations count it."""
+        found = self.objects.commit(commit)
+        try:
+            made = _made(found)
+        except (signatures.Unsigned, signatures.BadSignature) as error:
+            return Signed(found, None, f"{error}{f' ({error.step})' if error.step else ''}")
+        moment = Moment(found.date, found.date if received is None else received)
+        who = identify(people, made, moment, self._revoked)
+        return Signed(found, None, who) if isinstance(who, str) else Signed(found, who)
+
+    # requests
+
+    def request(self, job: JobId, tip: str, approved: str, people: People, received: float | None = None) -> Request:
+        """The line of commits from `tip` down to the history of `approved`, whatever is wrong with it.
+
+        `received` is the time of receipt, where it is known; else each commit's own date counts.
+        """
+        ids, fork = self._line(tip, approved)
+        commits = [self.objects.commit(commit) for commit in ids]
+        touched = [(commit.id, path) for commit in commits for path in self._outside(job, commit)]
+        merges = [commit.id for commit in commits if len(commit.parents) > 1]
+        folder = self.objects.at(self.objects.commit(tip).tree, job.folder) if ids else None
+        used = fork is not None and self.objects.at(self.objects.commit(fork).tree, job.folder) is not None
+        line = tuple(self.signed(commit, people, received) for commit in ids)
+        tree = folder.id if folder and folder.is_folder else None
+        return Request(job, tip, line, fork, tuple(touched), tuple(merges), tree, used)
+
+    def _line(self, tip: str, approved: str) -> tuple[list[str], str | None]:
+        """The first-parent line of `tip` before it meets the chain, and where it meets it."""
+        chain = self._index(approved)
+        ids: list[str] = []
+        for commit in self.objects.first_parents(tip):
+            ids.append(commit)
+            chain.reach_further()
+            met = next((at for at, known in enumerate(ids) if known in chain.seen), None)
+            if met is not None:
+                return ids[:met], ids[met]
+            if len(ids) > LONGEST_REQUEST:
+                break
+        met = chain.find(ids)
+        return (ids[:met], ids[met]) if met is not None else (ids[:LONGEST_REQUEST], None)
+
+    def _outside(self, job: JobId, commit: Commit) -> list[str]:
+        if len(commit.parents) != 1:
+            return []
+        parent = self.objects.commit(commit.parents[0])
+        changed = self.objects.changes(parent.tree, commit.tree, 3)
+        return [path for path in changed if path != job.folder]
+
+    def files(self, folder: str, site: Policy) -> tuple[tuple[File, ...], tuple[str, ...]]:
+        """A job's files with their contents, or why they are not even looked at. Counts and sizes come first."""
+        count = self.objects.count(folder, DEPTH)
+        if count is None:
+            return (), (f"the job's folders are more than {DEPTH} deep: flatten them",)
+        if count > site.requests.files:
+            return (), (f"the job has {count} files; {site.requests.files} are allowed",)
+        entries = list(self.objects.files(folder))
+        sizes = [0 if entry.mode == SUBMODULE else self.objects.size(entry.id) for _, entry in entries]
+        small = sum(sizes) <= site.requests.size
+        read = [small and entry.mode in (FILE, PROGRAM) for _, entry in entries]
+        return tuple(
+            File(path, entry.mode, size, self.objects.blob(entry.id) if wanted else None)
+            for (path, entry), size, wanted in zip(entries, sizes, read, strict=True)
+        ), ()
+
+    # the chain
+
+    def links(self, old: str | None, new: str, clock: float, now: float | None = None) -> Iterator[Link]:
+        """The commits of the chain after `old` up to `new`, oldest first, with all that judges them.
+
+        `clock` is the chain's time at `old` (the latest date so far), `now` the time of receipt where the gate knows it.
+        Raises Tampered when `old` is not on the first-parent line of `new`.
+        """
+        for commit in self._after(old, new):
+            found = self.objects.commit(commit)
+            clock = max(clock, found.date)
+            yield self._link(found, new, clock if now is None else now)
+
+    def _after(self, old: str | None, new: str) -> list[str]:
+        ids: list[str] = []
+        for commit in self.objects.first_parents(new):
+            if commit == old:
+                return ids[::-1]
+            ids.append(commit)
+        if old is not None:
+            raise Tampered(f"commit {old[:12]} is no longer on the first-parent line of approved at {new[:12]}")
+        return ids[::-1]
+
+    def _link(self, commit: Commit, chain: str, received: float) -> Link:
+        """`chain` is any later tip: a request is older than its approval, so it meets both lines in one place."""
+        previous = commit.parents[0] if commit.parents else None
+        before = self.objects.commit(previous).tree if previous else EMPTY_TREE
+        people = self.people(previous or commit.id)
+        bare = Link(
+            signed=self.signed(commit.id, people, received),
+            previous=previous,
+            changes=self.objects.changes(before, commit.tree, 3),
+        )
+        if bare.is_approval:
+            return replace(bare, request=self._merged(bare, people, chain))
+        return replace(bare, site_faults=self.site_faults(commit.id))
+
+    def _merged(self, link: Link, people: People, chain: str) -> Request | None:
+        """What the second parent asks for: the one job's folder that it adds, at the revision that it stands for."""
+        commit = link.signed.commit
+        jobs = [refs.job_id(path[5:]) for path in link.changes if _is_job_folder(path)]
+        if len(jobs) != 1 or len(commit.parents) != 2:
+            return None
+        return self.request(jobs[0], self.revision(commit.parents[1]), chain, people)
+
+    def revision(self, commit: str) -> str:
+        """The revision that a commit stands for: itself, or what it names where it is a review commit."""
+        found = self.objects.commit(commit)
+        try:
+            said = notes.parse_review(found.message)
+        except ValueError:
+            return commit
+        if said.revision not in found.parents or not self.objects.is_commit(said.revision):
+            return commit
+        return said.revision if self.objects.commit(said.revision).tree == found.tree else commit
+
+    def approval(self, job: JobId, commit: str, chain: str) -> Approval | None:
+        """The approval of a job by a commit of the verified chain that ends in `chain`; None for any other commit."""
+        if self._index(chain).find([commit]) is None:
+            return None
+        found = self.objects.commit(commit)
+        folder = self.objects.at(found.tree, job.folder)
+        if folder is None or len(found.parents) != 2:
+            return None
+        signed = self.signed(commit, self.people(found.parents[0]))
+        by = signed.signer.name if signed.signer else ""
+        return Approval(job, commit, self.revision(found.parents[1]), folder.id, by, found.date)
+
+    def _index(self, chain: str) -> "_ChainIndex":
+        return self._chains.setdefault(chain, _ChainIndex(self.objects.first_parents(chain)))
+
+    # the conversation
+
+    def thread(self, tip: str, people: People, until: str | None = None, received: float | None = None) -> list[Note]:
+        """The decisions from `tip` down to (and without) `until`, newest first. Raises ValueError, with commit and
+        reason, at the first commit that is no review commit."""
+        found: list[Note] = []
+        current: str | None = tip
+        while current is not None and current != until:
+            if len(found) >= _LONGEST_THREAD:
+                raise ValueError(f"the conversation is longer than {_LONGEST_THREAD} commits")
+            note, current = self._note(current, people, received)
+            found.append(note)
+        if until is not None and current != until:
+            raise ValueError("the review does not go on from what was said before: git fetch, then join it")
+        return found
+
+    def _note(self, commit: str, people: People, received: float | None) -> tuple[Note, str | None]:
+        found = self.objects.commit(commit)
+        name = f"review commit {commit[:12]}"
+        try:
+            said = notes.parse_review(found.message)
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from error
+        if not self.objects.is_commit(said.revision) or self.objects.commit(said.revision).tree != found.tree:
+            raise ValueError(f"{name} changes files, or names a revision that is not there: a review changes no file")
+        former = [parent for parent in found.parents if parent != said.revision]
+        joined = found.parents in ((said.revision,), (said.revision, *former[:1]), tuple(former[:1]))
+        if not joined or len(former) > 1:
+            raise ValueError(f"{name} must have the revision, and the former review, as its parents")
+        note = Note(
+            self.signed(commit, people, received), said.decision, said.revision, said.reason, said.outputs, said.at
+        )
+        return note, former[0] if former else None
+
+
+def _is_job_folder(path: str) -> bool:
+    parts = path.split("/")
+    return len(parts) == 3 and parts[0] == "jobs" and all(refs.NAME.fullmatch(part) for part in parts[1:])
+
+
+def _made(commit: Commit) -> Made:
+    found = signatures.verify(commit.raw)
+    text = base64.b64encode(found.key).decode()
+    return Made(found.key, found.fingerprint, f"{found.kind} {text}")
+
+
+class _ChainIndex:
+    """The first-parent line of a tip, walked from the top and only as far as was asked: most requests fork close by."""
+
+    def __init__(self, line: Iterator[str]) -> None:
+        self.seen: set[str] = set()
+        self._rest = line
+
+    def reach_further(self) -> None:
+        self.seen.update(islice(self._rest, 64))
+
+    def find(self, ids: list[str]) -> int | None:
+        """The place of the first of `ids` that is on the line, however far down."""
+        wanted = set(ids)
+        if wanted & self.seen:
+            return min(ids.index(commit) for commit in wanted & self.seen)
+        for commit in self._rest:
+            self.seen.add(commit)
+            if commit in wanted:
+                return ids.index(commit)
+        return None

@@ -1,0 +1,53 @@
+"""What the runner remembers of the chain between two starts: its verified tip, and the approvals that still wait."""
+
+import json
+from collections.abc import Set
+from dataclasses import asdict
+
+from gitqueue import refs
+from gitqueue.adapters.settings import Site
+from gitqueue.errors import OperatorNeeded
+from gitqueue.refs import JobId
+from gitqueue.rules.chain import Approval, Chain
+
+_NAME = "verified.json"
+
+
+def keep(site: Site, root: str, chain: Chain) -> None:
+    """Write the chain down, if it has changed."""
+    rows = [{**asdict(approval), "job": str(approval.job)} for approval in chain.approvals]
+    text = json.dumps({"root": root, "tip": chain.tip, "clock": chain.clock, "waiting": rows})
+    if site.recall(_NAME) != text:
+        site.remember(_NAME, text)
+
+
+def recall(site: Site, root: str, spent: Set[JobId]) -> Chain:
+    """The chain as it was written down, or an empty one to be verified from the root on.
+
+    `spent` are the jobs that were claimed. Raises OperatorNeeded where the file is damaged.
+    """
+    text = site.recall(_NAME)
+    if text is None:
+        return Chain()
+    try:
+        kept = json.loads(text)
+        if kept["root"] != root:
+            return Chain()
+        rows = tuple(Approval(**{**row, "job": refs.job_id(row["job"])}) for row in kept["waiting"])
+        return Chain(kept["tip"], kept["clock"], rows, frozenset(spent | {row.job for row in rows}))
+    except (ValueError, KeyError, TypeError) as error:
+        raise OperatorNeeded(
+            f"what the runner remembers ({site.memory(_NAME)}) is damaged: {error}",
+            step=f"rm {site.memory(_NAME)}, and the whole chain is verified anew",
+        ) from error
+
+
+def mending(site: Site, chain: Chain, tip: str | None) -> str:
+    """The line that puts `approved` back to where the chain holds."""
+    if chain.tip is None:
+        return "nothing of this chain can be believed: restore the site from a backup"
+    there = f" {tip}" if tip else ""
+    return (
+        f"nothing that came after {chain.tip[:12]} runs; put approved back with"
+        f" git -C {site.repository} update-ref refs/heads/approved {chain.tip}{there}"
+    )

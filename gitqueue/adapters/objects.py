@@ -1,0 +1,225 @@
+"""The objects of a repository, read and written in process by pygit2.
+
+Reading goes by raw bytes, so what we judge is what git hashes, and `refs/replace` fools nobody.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import pygit2
+from pygit2.enums import RepositoryOpenFlag
+
+from gitqueue.errors import Tampered
+from gitqueue.model import FOLDER, Commit, Entry
+
+_COMMIT, _TREE, _BLOB = 1, 2, 3
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+
+
+class Missing(Tampered):
+    """An object that a commit promises is not there, or is not of the promised kind."""
+
+
+class Objects:
+    """One repository's objects. Not for use by two threads at once: open another."""
+
+    def __init__(self, repository: Path, *, pushed: bool = False) -> None:
+        """`pushed`: see the objects of the push in progress, too (inside pre-receive alone)."""
+        self.path = repository
+        flags = RepositoryOpenFlag.FROM_ENV if pushed else RepositoryOpenFlag.NO_SEARCH
+        # libgit2 ignores core.fsync; without this a power cut can leave a ref that points at an empty object.
+        pygit2.settings.enable_fsync_gitdir(True)
+        pygit2.option(pygit2.enums.Option.SET_OWNER_VALIDATION, 0)
+        self._repository = pygit2.Repository(str(repository), flags)
+        self._odb = self._repository.odb
+
+    # reading
+
+    def read(self, oid: str, kind: int) -> bytes:
+        try:
+            found, data = self._odb.read(oid)
+        except (KeyError, ValueError) as error:
+            raise Missing(f"object {oid} is missing in {self.path}") from error
+        if found != kind:
+            raise Missing(f"object {oid} is not of the kind that its reference promises")
+        return bytes(data)
+
+    def has(self, oid: str) -> bool:
+        return bool(self._odb.exists(oid))
+
+    def commit(self, oid: str) -> Commit:
+        return parse_commit(oid, self.read(oid, _COMMIT))
+
+    def is_commit(self, oid: str) -> bool:
+        return self.has(oid) and self._odb.read_header(oid)[0] == _COMMIT
+
+    def first_parents(self, tip: str) -> Iterator[str]:
+        """The ids from `tip` down its line of first parents."""
+        current: str | None = tip
+        while current is not None:
+            yield current
+            parents = self._repository[current].parent_ids  # type: ignore[attr-defined]  # a commit: 0.6 us a step
+            current = str(parents[0]) if parents else None
+
+    def descends(self, commit: str, ancestor: str) -> bool:
+        """Whether `ancestor` is the commit, or lies in its history."""
+        return commit == ancestor or self._repository.descendant_of(commit, ancestor)
+
+    def tree(self, oid: str) -> tuple[Entry, ...]:
+        if oid == EMPTY_TREE:  # git knows it by heart, libgit2 does not
+            return ()
+        return tuple(parse_tree(oid, self.read(oid, _TREE)))
+
+    def size(self, oid: str) -> int:
+        """Bytes of a blob, from its header alone."""
+        try:
+            return int(self._odb.read_header(oid)[1])
+        except (KeyError, ValueError) as error:
+            raise Missing(f"object {oid} is missing in {self.path}") from error
+
+    def blob(self, oid: str) -> bytes:
+        return self.read(oid, _BLOB)
+
+    def at(self, tree: str, path: str) -> Entry | None:
+        """The entry at a path below a tree, or None."""
+        entry: Entry | None = Entry(FOLDER, "", tree)
+        for name in path.split("/"):
+            if entry is None or not entry.is_folder:
+                return None
+            entry = next((e for e in self.tree(entry.id) if e.name == name), None)
+        return entry
+
+    def file(self, tree: str, path: str) -> bytes | None:
+        """The bytes of a regular file at a path below a tree, or None."""
+        entry = self.at(tree, path)
+        regular = entry is not None and entry.mode in (0o100644, 0o100755)
+        return self.blob(entry.id) if entry and regular else None
+
+    def folder(self, tree: str, path: str) -> tuple[Entry, ...]:
+        entry = self.at(tree, path)
+        return self.tree(entry.id) if entry and entry.is_folder else ()
+
+    def files(self, tree: str, prefix: str = "") -> Iterator[tuple[str, Entry]]:
+        """Every entry that is no folder, with its path. Count first: a git bomb has 10^10 of them."""
+        for entry in self.tree(tree):
+            path = f"{prefix}{entry.name}"
+            if entry.is_folder:
+                yield from self.files(entry.id, f"{path}/")
+            else:
+                yield path, entry
+
+    def count(self, tree: str, depth: int, memo: dict[str, int] | None = None) -> int | None:
+        """How many files lie below a tree, each tree read once; None if it is deeper than `depth`."""
+        memo = {} if memo is None else memo
+        if tree in memo:
+            return memo[tree]
+        if depth <= 0:
+            return None
+        total = 0
+        for entry in self.tree(tree):
+            inner = self.count(entry.id, depth - 1, memo) if entry.is_folder else 1
+            if inner is None:
+                return None
+            total += inner
+        memo[tree] = total
+        return total
+
+    def changes(self, old: str, new: str, depth: int) -> dict[str, tuple[Entry | None, Entry | None]]:
+        """What differs between two trees, by path: (before, after). Goes `depth` levels down, equal ids never."""
+        before = {entry.name: entry for entry in self.tree(old)}
+        after = {entry.name: entry for entry in self.tree(new)}
+        found: dict[str, tuple[Entry | None, Entry | None]] = {}
+        for name in sorted(before.keys() | after.keys()):
+            pair = before.get(name), after.get(name)
+            if pair[0] == pair[1]:
+                continue
+            if depth > 1 and all(entry is None or entry.is_folder for entry in pair):
+                below = [entry.id if entry else EMPTY_TREE for entry in pair]
+                inner = self.changes(below[0], below[1], depth - 1)
+                found |= {f"{name}/{path}": change for path, change in inner.items()}
+                continue
+            found[name] = pair
+        return found
+
+    # refs, one at a time; many at once by git.list_refs
+
+    def ref(self, name: str) -> str | None:
+        found = self._repository.references.get(name)
+        return str(found.target) if found is not None else None
+
+    # writing
+
+    def write_blob(self, data: bytes) -> str:
+        return str(self._odb.write(_BLOB, data))
+
+    def write_commit(self, raw: bytes) -> str:
+        return str(self._odb.write(_COMMIT, raw))
+
+    def write_tree(self, entries: Iterable[Entry]) -> str:
+        ordered = sorted(entries, key=lambda e: e.name.encode(*_NAMES) + (b"/" if e.is_folder else b""))
+        lines = (b"%o %s\0%s" % (e.mode, e.name.encode(*_NAMES), bytes.fromhex(e.id)) for e in ordered)
+        return str(self._odb.write(_TREE, b"".join(lines)))
+
+    def graft(self, tree: str | None, path: str, entry: Entry | None) -> str:
+        """The tree with one path put (the entry's name is the path's last part), or taken out (None)."""
+        name, _, rest = path.partition("/")
+        there = {e.name: e for e in self.tree(tree)} if tree else {}
+        if not rest:
+            there.pop(name, None)
+            if entry is not None:
+                there[name] = Entry(entry.mode, name, entry.id)
+            return self.write_tree(there.values())
+        below = there.pop(name, None)
+        inner = self.graft(below.id if below and below.is_folder else None, rest, entry)
+        if inner != EMPTY_TREE:
+            there[name] = Entry(FOLDER, name, inner)
+        return self.write_tree(there.values())
+
+    def put_files(self, tree: str | None, files: Mapping[str, tuple[int, bytes]]) -> str:
+        """The tree with files (path -> mode, bytes) written into it; every tree on the way is written once."""
+        there = {entry.name: entry for entry in self.tree(tree)} if tree else {}
+        below: dict[str, dict[str, tuple[int, bytes]]] = {}
+        for path, (mode, data) in files.items():
+            name, _, rest = path.partition("/")
+            if rest:
+                below.setdefault(name, {})[rest] = mode, data
+            else:
+                there[name] = Entry(mode, name, self.write_blob(data))
+        for name, inner in below.items():
+            old = there.get(name)
+            there[name] = Entry(FOLDER, name, self.put_files(old.id if old and old.is_folder else None, inner))
+        return self.write_tree(there.values())
+
+
+_NAMES = ("utf-8", "surrogateescape")
+_PERSON = re.compile(r"(.*?) ?<([^<>]*)> (-?\d+) [+-]\d{4}")
+
+
+def parse_tree(oid: str, data: bytes) -> Iterator[Entry]:
+    at = 0
+    while at < len(data):
+        space, null = data.find(b" ", at), data.find(b"\0", at)
+        if not at < space < null < len(data) - 19:
+            raise Missing(f"tree {oid} is damaged")
+        mode = int(data[at:space], 8)
+        yield Entry(mode, data[space + 1 : null].decode(*_NAMES), data[null + 1 : null + 21].hex())
+        at = null + 21
+
+
+def parse_commit(oid: str, raw: bytes) -> Commit:
+    """A commit from its bytes. Raises Missing where git itself could not have written them so."""
+    head, _, message = raw.partition(b"\n\n")
+    lines = [line.partition(b" ") for line in head.split(b"\n")]
+    first = [name for name, _, _ in lines]
+    parents = 0
+    while first[1 + parents : 2 + parents] == [b"parent"]:
+        parents += 1
+    if first[0] != b"tree" or first[1 + parents : 3 + parents] != [b"author", b"committer"]:
+        raise Missing(f"commit {oid} is damaged")
+    values = [value.decode("utf-8", "replace") for _, _, value in lines[: 3 + parents]]
+    author, committer = _PERSON.fullmatch(values[1 + parents]), _PERSON.fullmatch(values[2 + parents])
+    if not author or not committer:
+        raise Missing(f"commit {oid} names no author or committer as git writes them")
+    text = message.decode("utf-8", "replace")
+    return Commit(oid, values[0], tuple(values[1 : 1 + parents]), author[1], author[2], int(committer[3]), text, raw)

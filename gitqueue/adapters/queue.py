@@ -1,0 +1,141 @@
+"""The queue, as refs tell it: which jobs there are and where each stands. At the site, at the gate, in a clone."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from gitqueue import refs
+from gitqueue.adapters.git import list_refs
+from gitqueue.adapters.history import History
+from gitqueue.errors import Tampered
+from gitqueue.model import Commit
+from gitqueue.refs import JobId, Kind
+from gitqueue.rules import manifest, notes
+from gitqueue.rules.authority import RUNNER, Note
+from gitqueue.rules.lifecycle import JobFacts, State, state
+from gitqueue.rules.manifest import Manifest
+from gitqueue.rules.notes import ResultText
+from gitqueue.rules.policy import People
+
+REMOTE = "refs/remotes/origin/"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job: its request's tip, what was said on that tip (oldest first), and what its results ref says.
+
+    `notes` are all of the conversation, oldest first; `fault` says why the results cannot be believed.
+    """
+
+    id: JobId
+    revision: str | None
+    approved: bool
+    notes: tuple[Note, ...] = ()
+    result: ResultText | None = None
+    results: str | None = None
+    fault: str = field(default="")
+
+    @property
+    def decided(self) -> tuple[Note, ...]:
+        """What was decided on the present revision, by people of the site."""
+        return tuple(note for note in self.notes if note.revision == self.revision and note.signed.signer)
+
+    @property
+    def state(self) -> State:
+        spoken = tuple(note.decision for note in self.decided)
+        return state(JobFacts(spoken, self.approved, self.result.state if self.result else None))
+
+
+class Queue:
+    """The jobs of one repository. `prefix` is where its refs lie: the site's own, or a clone's copies of them."""
+
+    def __init__(self, history: History, prefix: str = refs.HEADS) -> None:
+        self.history = history
+        self.objects = history.objects
+        self._prefix = prefix
+
+    def ref(self, name: str) -> str | None:
+        """Where a ref of the site stands, by its name at the site."""
+        return self.objects.ref(self._prefix + name.removeprefix(refs.HEADS))
+
+    @property
+    def approved(self) -> str:
+        tip = self.ref(refs.APPROVED)
+        if tip is None:
+            raise Tampered("there is no branch 'approved' here", step="git fetch, in a clone of the site")
+        return tip
+
+    @property
+    def people(self) -> People:
+        return self.history.people(self.approved)
+
+    def refs(self, *kinds: Kind) -> dict[refs.Ref, str]:
+        """All refs of some kinds, with where they stand."""
+        found = list_refs(self.objects.path, *(f"{self._prefix}{kind.value}" for kind in kinds))
+        parsed = ((refs.parse(refs.HEADS + name.removeprefix(self._prefix)), tip) for name, tip in found.items())
+        return {ref: tip for ref, tip in parsed if ref is not None}
+
+    def jobs(self, requester: str | None = None) -> list[Job]:
+        """Every job that has a request or results, oldest request first."""
+        found = self.refs(Kind.REQUEST, Kind.REVIEW, Kind.RESULT)
+        ids = {ref.job for ref in found if ref.job is not None and requester in (None, ref.job.requester)}
+        jobs = [self._job(job, {ref.kind: tip for ref, tip in found.items() if ref.job == job}) for job in ids]
+        return sorted(jobs, key=self._age)
+
+    def _age(self, job: Job) -> tuple[int, JobId]:
+        return (self.objects.commit(job.revision).date if job.revision else 0), job.id
+
+    def job(self, job: JobId) -> Job:
+        """One job; without revision and results where there is none of that name."""
+        names = {Kind.REQUEST: refs.request(job), Kind.REVIEW: refs.review(job), Kind.RESULT: refs.result(job)}
+        return self._job(job, {kind: tip for kind, name in names.items() if (tip := self.ref(name))})
+
+    def _job(self, job: JobId, tips: dict[Kind, str]) -> Job:
+        said, fault = self._thread(tips.get(Kind.REVIEW))
+        results = tips.get(Kind.RESULT)
+        result, wrong = self._result(results) if results else (None, "")
+        approved = self.objects.at(self.objects.commit(self.approved).tree, job.folder) is not None
+        return Job(job, tips.get(Kind.REQUEST), approved, said, result, results, fault or wrong)
+
+    def _thread(self, tip: str | None) -> tuple[tuple[Note, ...], str]:
+        if tip is None:
+            return (), ""
+        try:
+            return tuple(reversed(self.history.thread(tip, self.people))), ""
+        except ValueError as error:
+            return (), str(error)
+
+    def _result(self, tip: str) -> tuple[ResultText | None, str]:
+        signed = self.history.signed(tip, self.people)
+        if signed.signer is None or not signed.signer.has(RUNNER):
+            return None, f"results commit {tip[:12]} {signed.fault or 'is signed by someone who is no runner'}"
+        try:
+            return notes.parse_result(signed.commit.message), ""
+        except ValueError as error:
+            return None, f"results commit {tip[:12]} {error}"
+
+    # what a job holds
+
+    def manifest(self, job: Job) -> Manifest:
+        """What the job asks for, at its present revision. Raises GitqueueError where it cannot be read."""
+        tree = self.objects.commit(job.revision or self.approved).tree
+        files = (self.objects.file(tree, f"{job.id.folder}/{name}") for name in ("job.yaml", "run.sh"))
+        return manifest.read(job.id, *files)
+
+    def approval(self, job: JobId) -> Commit | None:
+        """The commit of the chain that brought the job's folder in; walks down from the tip."""
+        found: str | None = None
+        for commit in self.objects.first_parents(self.approved):
+            if self.objects.at(self.objects.commit(commit).tree, job.folder) is None:
+                break
+            found = commit
+        return self.objects.commit(found) if found else None
+
+    def run(self, job: Job) -> Iterator[Commit]:
+        """The runner's commits of a job, newest first: how it stands now, down to the claim."""
+        for commit in self.objects.first_parents(job.results) if job.results else ():
+            found = self.objects.commit(commit)
+            try:
+                notes.parse_result(found.message)
+            except ValueError:
+                return
+            yield found

@@ -1,0 +1,122 @@
+"""Commands for anyone who may read the site."""
+
+from typing import Any
+
+import click
+import cloup
+
+from gitqueue.cli import show
+from gitqueue.cli.owner import cancel, comment
+from gitqueue.cli.place import Place, here
+from gitqueue.errors import Mistake
+from gitqueue.rules.lifecycle import OPEN, State, next_step
+
+
+@cloup.command("list", epilog="Example: gitqueue list --state pending")
+@click.option("--all", "all_", is_flag=True, help="Finished ones, too.")
+@click.option("--state", help="Only those that stand so.")
+@click.option("--requester", help="Only this person's.")
+@click.option("--project", help="Only this project's.")
+@click.option("--tag", help="Only those with this tag.")
+@show.as_json
+@show.offline
+@click.pass_context
+def list_(context: click.Context, /, json_: bool, offline: bool, **wanted: Any) -> None:
+    """Open jobs, oldest first."""
+    from gitqueue.steps import describe
+
+    state = wanted["state"]
+    if state is not None and state not in {one.value for one in State}:
+        raise Mistake(f"there is no state {state!r}", step=f"one of {', '.join(one.value for one in State)}")
+    place = here(context, offline)
+    jobs = [job for job in place.queue.jobs(wanted["requester"]) if wanted["all_"] or state or job.state in OPEN]
+    rows = [describe.summary(place.queue, job) for job in jobs]
+    rows = [row for row in rows if _fits(row, wanted)]
+    if json_:
+        show.document(rows)
+    elif rows:
+        show.table(("job", "state", "name"), [(row["id"], row["state"], row["name"]) for row in rows])
+    else:
+        show.note("gitqueue: no open jobs; finished ones: gitqueue list --all")
+
+
+def _fits(row: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    return (
+        wanted["state"] in (None, row["state"])
+        and wanted["project"] in (None, row["project"])
+        and (wanted["tag"] is None or wanted["tag"] in row["tags"])
+    )
+
+
+@cloup.command("show", epilog="Example: gitqueue show rachel/bc-mean --json")
+@click.argument("job", required=False)
+@show.as_json
+@show.offline
+@click.pass_context
+def show_(context: click.Context, job: str | None, json_: bool, offline: bool) -> None:
+    """One job: where it stands, what was said, who acts next."""
+    from gitqueue.steps import describe
+
+    place = here(context, offline)
+    found = place.job(job)
+    row = describe.whole(place.queue, found)
+    if json_:
+        show.document(row)
+        return
+    show.say(f"{row['id']}  {row['state']}{' (' + row['reason'] + ')' if row['reason'] else ''}")
+    for name in ("name", "requester", "project", "purpose", "created_at", "revision"):
+        if row[name]:
+            show.say(f"  {name.replace('_', ' ')}: {row[name]}")
+    show.say(f"  datasets: {', '.join(row['datasets']) or 'none'}")
+    for said in row["decisions"]:
+        show.say(f"  {said['at']} {said['by'] or 'somebody unknown'}: {said['decision']}: {said['reason']}")
+    if row["approval"]:
+        show.say(f"  approved by {row['approval']['by']} at {row['approval']['at']}: {row['approval']['reason']}")
+    show.say(f"next: {next_step(found.state)}")
+
+
+@cloup.command(epilog="Example: gitqueue verify")
+@click.argument("jobs", nargs=-1)
+@show.as_json
+@show.offline
+@click.pass_context
+def verify(context: click.Context, jobs: tuple[str, ...], json_: bool, offline: bool) -> None:
+    """Replay the chain from its pinned root, and hold results against it; offline, on anyone's machine."""
+    from gitqueue.rules.chain import Chain
+    from gitqueue.steps import verify as step
+
+    place = here(context, offline)
+    root = _root(place)
+    chain = step.extend(place.queue.history, Chain(), root, place.queue.approved)
+    wanted = [place.job(job) for job in jobs] if jobs else [job for job in place.queue.jobs() if job.results]
+    checked = [step.results(place.queue, job, chain) for job in wanted]
+    if json_:
+        show.document(
+            {
+                "root": root,
+                "tip": chain.tip,
+                "approvals": len(chain.approvals),
+                "results": [str(job) for job in checked],
+            }
+        )
+        return
+    show.say(f"the chain holds: {len(chain.approvals)} approvals from {root[:12]} to {(chain.tip or '')[:12]}")
+    show.say(f"{len(checked)} results are the runner's, each on top of its approval, with the files that it names")
+    show.say("not seen from here: the vault, the audit of pushes, and what sealed results hold inside")
+
+
+def _root(place: Place) -> str:
+    from gitqueue.steps import enter
+
+    return place.site.settings().root if place.site else enter.verify_root(place.clone)
+
+
+@cloup.command(epilog="Example: gitqueue version")
+def version() -> None:
+    """Which gitqueue this is."""
+    from gitqueue import __version__
+
+    show.say(f"gitqueue {__version__}")
+
+
+COMMANDS = (list_, show_, comment, cancel, verify, version)

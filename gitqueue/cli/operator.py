@@ -1,0 +1,181 @@
+"""Commands of the operator, at the site itself."""
+
+import sys
+from pathlib import Path
+
+import click
+import cloup
+
+from gitqueue.cli import show
+from gitqueue.cli.place import at_site, here
+from gitqueue.errors import Mistake, OperatorNeeded
+
+
+@cloup.command(epilog="Example: gitqueue init cancer-centre --owner owen --key ~/.ssh/id_ed25519")
+@click.argument("folder", metavar="DIR")
+@click.option("--owner", help="The first owner's name (default: git's user.name).")
+@click.option("--email", help="Their e-mail address (default: git's user.email).")
+@click.option("--key", help="Their ssh key (default: git's user.signingkey).")
+@click.pass_context
+def init(context: click.Context, folder: str, owner: str | None, email: str | None, key: str | None) -> None:
+    """Make a new site: a repository to clone, a vault, and the signed first commit."""
+    import os
+
+    from gitqueue.adapters.clone import NO_KEY, public_key, user_setting
+    from gitqueue.adapters.render import template
+    from gitqueue.adapters.resources import folder as resource
+    from gitqueue.steps import found, operate
+
+    path = (Path(context.obj) / folder).absolute()
+    name = _name(owner or user_setting("user.name"))
+    address = email or user_setting("user.email")
+    if not address:
+        raise Mistake("the first owner has no e-mail address", step="--email YOU@EXAMPLE")
+    signing = key or user_setting("user.signingkey")
+    if not signing:
+        raise Mistake("the first owner has no signing key", step=f"--key ~/.ssh/id_ed25519; or {NO_KEY}")
+    user = operate.SANDBOX_USER if os.geteuid() == 0 else None
+    if user:
+        operate.make_user(user)
+    site_name = _name(path.name)
+    documents = {
+        ".gitqueue/site.yaml": template("site/site.yaml").render(site=site_name, python=_python()).encode(),
+        ".gitqueue/REVIEW.md": (resource("templates") / "site" / "REVIEW.md").read_bytes(),
+        "README.md": template("site/README.md").render(site=site_name).encode(),
+    }
+    founder = found.Founder(name, address, public_key(signing), _signing(signing))
+    site = found.found(path, founder, sys.executable, documents, user)
+    show.say(f"made the site {site_name} in {folder}; its trust root is {site.settings().root}")
+    show.say(f"next: gitqueue clone {folder}/site.git my-desk, and in it gitqueue dataset add, gitqueue person add")
+    show.say(
+        f"      gitqueue -C {folder} serve, to run what is approved; gitqueue -C {folder} doctor, to see if it can"
+    )
+
+
+def _name(text: str) -> str:
+    import re
+
+    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63]
+    if not name:
+        raise Mistake(f"{text!r} makes no name of a-z, 0-9 and -", step="--owner NAME")
+    return name
+
+
+def _signing(key: str) -> str:
+    path = Path(key).expanduser()
+    return str(path.absolute()) if path.exists() else key
+
+
+def _python() -> str:
+    """The first system Python that jobs can use; 3.11 where there is none yet (doctor says so)."""
+    from gitqueue.adapters import environment
+    from gitqueue.errors import GitqueueError
+
+    for version in ("3.11", "3.12", "3.13", "3.14"):
+        try:
+            environment.interpreter(version)
+            return version
+        except GitqueueError:
+            continue
+    return "3.11"
+
+
+@cloup.command(epilog="Example: gitqueue -C cancer-centre serve")
+@click.option("--once", is_flag=True, help="Do all that can be done now, then exit.")
+@click.pass_context
+def serve(context: click.Context, once: bool) -> None:
+    """The runner: verify, run, collect, publish; until stopped."""
+    from gitqueue import runner
+    from gitqueue.adapters import sandbox
+    from gitqueue.adapters.premises import Premises
+
+    site = at_site(context)
+    problems = sandbox.problems(*Premises(site, site.settings()).sandbox_user)
+    if problems:
+        raise OperatorNeeded(*problems)
+    alarm = runner.serve(site, show.note, once)
+    if alarm is not None:
+        raise alarm
+
+
+@cloup.command(epilog="Example: gitqueue -C cancer-centre status")
+@show.as_json
+@click.pass_context
+def status(context: click.Context, json_: bool) -> None:
+    """How the site stands: its runner, its queue, what waits for whom."""
+    from gitqueue import runner
+    from gitqueue.rules.lifecycle import State, next_step
+    from gitqueue.steps import operate
+
+    place = here(context)
+    if place.site is None:
+        _desk_status(place, json_)
+        return
+    found = {**operate.standing(place.site), "runner": runner.runner_of(place.site)}
+    if json_:
+        show.document(found)
+        return
+    who = f"runner: process {found['runner']}" if found["runner"] else "runner: none; start it with gitqueue serve"
+    show.say(f"site {found['site']}, approved at {found['approved'][:12]}\n{who}")
+    show.table(
+        ("state", "jobs", "next"),
+        [(name, str(count), next_step(State(name))) for name, count in sorted(found["jobs"].items())],
+    )
+
+
+def _desk_status(place, json_: bool) -> None:  # type: ignore[no-untyped-def]
+    """In a clone: who I am here, and my open jobs."""
+    from gitqueue.steps import describe
+
+    me = place.me()
+    jobs = [describe.summary(place.queue, job) for job in place.queue.jobs()]
+    site = place.queue.history.site(place.queue.approved).policy.site
+    if json_:
+        show.document({"site": site, "me": me, "approved": place.queue.approved, "jobs": jobs})
+        return
+    show.say(f"site {site}; you are {me or 'not known here: gitqueue clone says how to be added'}")
+    mine = [job for job in jobs if job["requester"] == me]
+    show.table(("job", "state", "name"), [(job["id"], job["state"], job["name"]) for job in mine or jobs])
+
+
+@cloup.command(epilog="Example: gitqueue -C cancer-centre logs rachel/bc-mean")
+@click.argument("job")
+@click.pass_context
+def logs(context: click.Context, job: str) -> None:
+    """The log of a job's run, at the site: the live one, or the one in the vault."""
+    from gitqueue.cli import vault
+
+    site = at_site(context)
+    place = here(context)
+    found = place.job(job)
+    live = sorted(site.spool.glob(f"{found.id.requester}+{found.id.name}+*/log"))
+    show.say(live[-1].read_text(errors="replace") if live else vault.left(place, found).log)
+
+
+@cloup.command(epilog="Example: gitqueue -C cancer-centre doctor --fix")
+@click.option("--fix", is_flag=True, help="Mend what can be mended without a person.")
+@click.pass_context
+def doctor(context: click.Context, fix: bool) -> None:
+    """What is wrong with this site or machine, and how to mend it."""
+    from gitqueue.errors import No
+    from gitqueue.steps import found, operate
+
+    site = at_site(context)
+    ailments = operate.examine(site, found.HARDENED, sys.executable)
+    left = []
+    for ailment in ailments:
+        if fix and ailment.mend:
+            ailment.mend()
+            show.say(f"mended: {ailment.what}")
+            continue
+        left.append(ailment)
+        show.say(f"{ailment.what}")
+        if ailment.remedy:
+            show.say(f"  mend it: {ailment.remedy}")
+    grave = [ailment for ailment in left if "the runner is not root" not in ailment.what]
+    if grave:
+        raise No(f"{len(grave)} things are wrong", step="mend them, then gitqueue doctor again")
+    show.say("this site is in order")
+
+
+COMMANDS = (init, serve, status, logs, doctor)

@@ -1,0 +1,256 @@
+"""Who may move a ref, whose signature counts, and whose decision is whose.
+
+Every movement is justified by a signature of a person whose role allows it; accounts, forges and author fields
+justify nothing.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from enum import Enum
+
+from gitqueue import refs
+from gitqueue.model import Commit, RefMove
+from gitqueue.refs import JobId, Kind
+from gitqueue.rules.lifecycle import Decision, State
+from gitqueue.rules.policy import Key, People
+
+OWNER, REQUESTER, RUNNER = "owner", "requester", "runner"
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A person of the site whose valid key made a signature."""
+
+    name: str
+    roles: frozenset[str]
+    fingerprint: str
+
+    def has(self, role: str) -> bool:
+        return role in self.roles
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A commit with the person who signed it, or with why nobody did (`fault`)."""
+
+    commit: Commit
+    signer: Signer | None
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a signature must have been valid: seconds since 1970.
+
+    `dated` is what the commit says, which its author may forge; `received` when the site had it, or the latest date
+    of the chain below it where nobody recorded that (a chain's time never goes back).
+    """
+
+    dated: float
+    received: float
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A signature that is cryptographically good: the key's wire form, its fingerprint, its text for people.yaml."""
+
+    key: bytes
+    fingerprint: str
+    line: str
+
+
+def identify(people: People, made: Made, moment: Moment, revoked: Collection[str]) -> Signer | str:
+    """The person behind a good signature, or why it does not count."""
+    if made.fingerprint in revoked:
+        return f"is signed with the key {made.fingerprint}, which the site's operator has revoked"
+    held = people.holder(made.key)
+    if held is None:
+        return (
+            f"is signed with a key that this site does not know ({made.fingerprint});"
+            f" send an owner this line: gitqueue person add NAME --email YOU@EXAMPLE --key '{made.line}'"
+        )
+    name, person, key = held
+    fault = _lifetime(key, moment)
+    if fault:
+        return f"is signed with {name}'s key {made.fingerprint}, which {fault}"
+    return Signer(name, frozenset(person.roles), made.fingerprint)
+
+
+def _lifetime(key: Key, moment: Moment) -> str:
+    if key.revoked is not None and max(moment.dated, moment.received) >= key.revoked_at:
+        return f"was revoked on {key.revoked}"
+    for when in (moment.dated, moment.received):
+        if when < key.since_at:
+            return f"is valid only from {key.since}"
+        if when >= key.until_at:
+            return f"was valid only until {key.until}; an owner can add your new key"
+    return ""
+
+
+# Refs
+
+
+class Change(Enum):
+    """What a push does to one ref."""
+
+    CREATE = "create"
+    FORWARD = "forward"
+    REWIND = "rewind"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """One ref of a push, its meaning (None: no ref of ours), and what happens to it."""
+
+    move: RefMove
+    ref: refs.Ref | None
+    change: Change
+
+
+def judge_movement(movement: Movement) -> str:
+    """Why this ref may not move so, whoever asks; "" where a signature may justify it."""
+    for rule in _MOVEMENT:
+        reason = rule(movement)
+        if reason:
+            return reason
+    return ""
+
+
+def _listed(movement: Movement) -> str:
+    if movement.ref is not None:
+        return ""
+    name = ascii(movement.move.name)[1:-1]
+    return (
+        f"{name[:120]!r} is no ref of this site: push requests/<your name>/<job>, each part of a-z, 0-9 and -,"
+        " or reviews/<requester>/<job>, or (owners) approved"
+    )
+
+
+def _runners_own(movement: Movement) -> str:
+    if movement.ref and movement.ref.kind in (Kind.RESULT, Kind.AUDIT):
+        return f"{movement.ref.kind.value} is written by the site's runner alone"
+    return ""
+
+
+def _deleted(movement: Movement) -> str:
+    if movement.change is not Change.DELETE or movement.ref is None:
+        return ""
+    if movement.ref.kind is Kind.REQUEST:
+        return f"a request is not deleted but cancelled: gitqueue cancel {movement.ref.job}"
+    return f"{movement.ref.kind.value} is never deleted"
+
+
+def _rewound(movement: Movement) -> str:
+    if movement.change is not Change.REWIND or movement.ref is None or movement.ref.kind is Kind.REQUEST:
+        return ""
+    if movement.ref.kind is Kind.REVIEW:
+        return (
+            "the conversation goes forward only, and somebody has spoken already: git fetch, then join yours to theirs"
+            " (git merge -s ours), or use gitqueue"
+        )
+    return f"{movement.ref.kind.value} goes forward only: git fetch, then merge again on top of origin/approved"
+
+
+_MOVEMENT: tuple[Callable[[Movement], str], ...] = (_listed, _runners_own, _deleted, _rewound)
+
+
+# Decisions
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One review commit: what its signer decided on which revision, and why."""
+
+    signed: Signed
+    decision: Decision
+    revision: str
+    reason: str
+    outputs: str | None = None
+    at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NoteFacts:
+    """A review commit with what it must agree with.
+
+    `state` is the job's now, `tip` its request's; `signers` those who signed the request; `outputs` the vault commit
+    that the results ref announces as waiting.
+    """
+
+    note: Note
+    job: JobId
+    state: State
+    tip: str | None
+    signers: frozenset[str]
+    outputs: str | None
+
+
+def judge_note(facts: NoteFacts) -> tuple[str, ...]:
+    """All reasons against one decision."""
+    if facts.note.signed.signer is None:
+        return (f"review commit {facts.note.signed.commit.id[:12]} {facts.note.signed.fault}",)
+    return tuple(reason for rule in _NOTE if (reason := rule(facts)))
+
+
+_ANYONE = frozenset({Decision.COMMENT})
+_WHEN = {
+    Decision.CHANGES_REQUESTED: frozenset({State.PENDING, State.CHANGES_REQUESTED, State.REJECTED}),
+    Decision.REJECTED: frozenset({State.PENDING, State.CHANGES_REQUESTED, State.REJECTED}),
+    Decision.RELEASE: frozenset({State.HELD}),
+    Decision.WITHHOLD: frozenset({State.HELD}),
+    Decision.CANCEL: frozenset({State.PENDING, State.CHANGES_REQUESTED, State.REJECTED, State.APPROVED, State.RUNNING}),
+}
+
+
+def _present(facts: NoteFacts) -> str:
+    if facts.tip is None:
+        return f"there is no request {facts.job}"
+    if facts.note.revision != facts.tip:
+        return (
+            f"the decision speaks of {facts.note.revision[:12]}, but {facts.job} stands at {facts.tip[:12]}:"
+            " git fetch, read what changed, and decide again"
+        )
+    return ""
+
+
+def _role(facts: NoteFacts) -> str:
+    signer, decision = facts.note.signed.signer, facts.note.decision
+    if signer is None or decision in _ANYONE:
+        return ""
+    own = signer.name == facts.job.requester
+    if decision is Decision.CANCEL:
+        return "" if own or signer.has(OWNER) else f"only {facts.job.requester} or an owner may cancel {facts.job}"
+    if not signer.has(OWNER):
+        return f"{signer.name} is no owner of this site: {decision} is an owner's"
+    if own or signer.name in facts.signers:
+        return f"{signer.name} signed {facts.job} as its requester: {decision} is for another owner"
+    return ""
+
+
+def _in_time(facts: NoteFacts) -> str:
+    allowed = _WHEN.get(facts.note.decision)
+    if allowed is None or facts.state in allowed:
+        return ""
+    return f"{facts.job} is {facts.state}: {facts.note.decision} does nothing to it any more"
+
+
+def _reasoned(facts: NoteFacts) -> str:
+    needs = facts.note.decision in (Decision.CHANGES_REQUESTED, Decision.REJECTED, Decision.WITHHOLD)
+    if needs and not facts.note.reason:
+        return f"{facts.note.decision} needs a reason: say it in the message (-m)"
+    return ""
+
+
+def _named_outputs(facts: NoteFacts) -> str:
+    if facts.note.decision is not Decision.RELEASE or facts.state is not State.HELD:
+        return ""
+    if facts.note.outputs != facts.outputs:
+        return (
+            f"the release names outputs {(facts.note.outputs or 'nothing')[:12]}, but what waits is"
+            f" {(facts.outputs or 'nothing')[:12]}: look again with gitqueue outputs {facts.job}"
+        )
+    return ""
+
+
+_NOTE: tuple[Callable[[NoteFacts], str], ...] = (_present, _role, _in_time, _reasoned, _named_outputs)

@@ -1,0 +1,268 @@
+"""The chain: what makes a commit on `approved` an approval or a site change, and what makes a request one.
+
+Pure. Who gathers the facts (`adapters/history`) reads only objects and signatures, so the verdict is the same at the
+gate, at the runner and in anybody's clone.
+"""
+
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
+
+from gitqueue.model import FOLDER, Entry
+from gitqueue.refs import JobId
+from gitqueue.rules.authority import OWNER, REQUESTER, Signed
+
+Changes = Mapping[str, tuple[Entry | None, Entry | None]]
+LONGEST_REQUEST = 200
+CLOCK_SKEW = 600  # seconds that a person's clock may run ahead of the site's
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as its line of commits tells it, newest first.
+
+    `fork` is the commit of the chain that it starts from (None: none was found within LONGEST_REQUEST commits);
+    `touched` what its commits change outside its folder, as (commit id, path); `merges` its commits with more than one
+    parent; `folder` the tree of its folder at the tip; `used` whether the fork's tree already held that folder.
+    """
+
+    job: JobId
+    tip: str
+    line: tuple[Signed, ...]
+    fork: str | None
+    touched: tuple[tuple[str, str], ...]
+    merges: tuple[str, ...]
+    folder: str | None
+    used: bool
+
+    @property
+    def signers(self) -> frozenset[str]:
+        return frozenset(signed.signer.name for signed in self.line if signed.signer)
+
+
+def judge_request(request: Request) -> tuple[str, ...]:
+    """All reasons against a request's history; its files are judged by `rules/tree`."""
+    return tuple(reason for rule in _REQUEST for reason in rule(request))
+
+
+def _starts_here(request: Request) -> tuple[str, ...]:
+    if request.fork is not None or request.merges:
+        return ()
+    return (
+        f"{request.job} does not start from this site's approved history (or is more than {LONGEST_REQUEST} commits"
+        " away from it): git fetch, then git rebase origin/approved",
+    )
+
+
+def _no_merges(request: Request) -> tuple[str, ...]:
+    return tuple(
+        f"commit {commit[:12]} is a merge, which hides code from git log -p: git rebase origin/approved"
+        for commit in request.merges[:3]
+    )
+
+
+def _signed_by_requester(request: Request) -> tuple[str, ...]:
+    return tuple(filter(None, (_signer_fault(request, signed) for signed in request.line)))
+
+
+def _signer_fault(request: Request, signed: Signed) -> str:
+    name = f"commit {signed.commit.id[:12]}"
+    if signed.signer is None:
+        return f"{name} {signed.fault}"
+    if signed.signer.name != request.job.requester:
+        return (
+            f"{name} is signed by {signed.signer.name}, but the branch is {request.job.requester}'s:"
+            f" push to requests/{signed.signer.name}/{request.job.name}"
+        )
+    if not signed.signer.has(REQUESTER):
+        return f"{name} is signed by {signed.signer.name}, who is no requester of this site: ask an owner"
+    return ""
+
+
+def _own_folder(request: Request) -> tuple[str, ...]:
+    return tuple(
+        f"commit {commit[:12]} touches {path!r}; a request touches {request.job.folder}/ alone: take it out"
+        for commit, path in request.touched[:5]
+    )
+
+
+def _has_folder(request: Request) -> tuple[str, ...]:
+    if request.folder is not None or request.fork is None:
+        return ()
+    return (f"the branch holds no folder {request.job.folder}/: put job.yaml and the code there, and commit",)
+
+
+def _used_once(request: Request) -> tuple[str, ...]:
+    if not request.used:
+        return ()
+    return (f"{request.job} was approved before and takes nothing more: changed code is a new job, with a new name",)
+
+
+_REQUEST: tuple[Callable[[Request], tuple[str, ...]], ...] = (
+    _starts_here,
+    _no_merges,
+    _signed_by_requester,
+    _own_folder,
+    _has_folder,
+    _used_once,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One commit of the chain with all that judges it.
+
+    `changes` is what differs between the first parent's tree and the commit's, at the depth of a job's folder.
+    `request` is what the second parent asks for (None where it is no request). `tip` is the request's present tip,
+    None where nobody knows (a closed job). `site_faults` is what is wrong with the site's documents after the change.
+    `spent` are jobs that were approved before; `unfinished` jobs whose folders must stay; `now` the time at the gate,
+    None in a replay.
+    """
+
+    signed: Signed
+    previous: str | None
+    changes: Changes
+    request: Request | None = None
+    tip: str | None = None
+    site_faults: tuple[str, ...] = ()
+    spent: Set[JobId] = frozenset()
+    unfinished: Set[JobId] = frozenset()
+    now: float | None = None
+
+    @property
+    def is_approval(self) -> bool:
+        return len(self.signed.commit.parents) > 1
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """One job that the chain approves: the merge, the revision that it approves, by whom, and when (seconds)."""
+
+    job: JobId
+    commit: str
+    revision: str
+    folder: str
+    by: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A verified chain. `clock` is the latest date on it; `approvals` are those that whoever verifies still needs, in
+    the chain's order; `spent` are all jobs that were approved."""
+
+    tip: str | None = None
+    clock: float = 0
+    approvals: tuple[Approval, ...] = ()
+    spent: frozenset[JobId] = frozenset()
+
+
+def judge_link(link: Link) -> tuple[str, ...]:
+    """All reasons against one commit on `approved`."""
+    rules = _APPROVAL if link.is_approval else _SITE_CHANGE
+    name = f"commit {link.signed.commit.id[:12]} on approved"
+    return tuple(f"{name} {reason}" for rule in (*_BOTH, *rules) if (reason := rule(link)))
+
+
+def _by_owner(link: Link) -> str:
+    if link.signed.signer is None:
+        return link.signed.fault
+    if not link.signed.signer.has(OWNER):
+        return f"is signed by {link.signed.signer.name}, who is no owner of this site"
+    return ""
+
+
+def _on_the_tip(link: Link) -> str:
+    if link.signed.commit.parents[:1] == ((link.previous,) if link.previous else ()):
+        return ""
+    return (
+        "does not have the former tip of approved as its first parent (fast-forward, squash, rebase or swapped"
+        " parents): git switch approved, git merge --ff-only origin/approved, then git merge -S --no-ff <the commit>"
+    )
+
+
+def _clock(link: Link) -> str:
+    if link.now is not None and link.signed.commit.date > link.now + CLOCK_SKEW:
+        return "is dated in the future: set the clock of the machine that made it"
+    return ""
+
+
+def _two_parents(link: Link) -> str:
+    if len(link.signed.commit.parents) == 2:
+        return ""
+    return "merges more than one request at once: an approval is a merge of exactly one"
+
+
+def _a_request(link: Link) -> str:
+    if link.request is None:
+        return "merges something that is no request of this site"
+    faults = judge_request(link.request)
+    return f"approves what is no valid request: {'; '.join(faults)}" if faults else ""
+
+
+def _not_ones_own(link: Link) -> str:
+    if link.request is None or link.signed.signer is None:
+        return ""
+    if link.signed.signer.name in {link.request.job.requester, *link.request.signers}:
+        return f"approves {link.request.job}, which {link.signed.signer.name} signed as requester: another owner may"
+    return ""
+
+
+def _present_tip(link: Link) -> str:
+    if link.request is None or link.tip is None or link.tip == link.request.tip:
+        return ""
+    return (
+        f"approves {link.request.job} at {link.request.tip[:12]}, but it has changed since and stands at"
+        f" {link.tip[:12]}: git fetch, read what changed, and merge that"
+    )
+
+
+def _exact_tree(link: Link) -> str:
+    if link.request is None or link.request.folder is None:
+        return ""
+    wanted = {link.request.job.folder: (None, Entry(FOLDER, link.request.job.name, link.request.folder))}
+    if dict(link.changes) == wanted:
+        return ""
+    others = sorted(set(link.changes) - set(wanted))
+    what = f"it also changes {others[0]!r}" if others else f"{link.request.job.folder} differs from the request's"
+    return f"is not the plain merge of {link.request.job} ({what}): merge it without editing anything"
+
+
+def _never_before(link: Link) -> str:
+    if link.request is not None and link.request.job in link.spent:
+        return f"approves {link.request.job} a second time: a job's name is used once and for ever"
+    return ""
+
+
+def _no_jobs(link: Link) -> str:
+    for path, (before, after) in link.changes.items():
+        if path.split("/")[0] == "results":
+            return f"touches {path!r}: results stand on their own branches"
+        if path.split("/")[0] == "jobs" and not _is_removal(path, before, after):
+            return f"touches {path!r}: a site change touches nothing under jobs/ (an approval is a merge: --no-ff)"
+    return ""
+
+
+def _is_removal(path: str, before: Entry | None, after: Entry | None) -> bool:
+    return path.count("/") == 2 and before is not None and before.is_folder and after is None
+
+
+def _finished_only(link: Link) -> str:
+    gone = sorted(str(job) for job in link.unfinished if job.folder in link.changes)
+    return f"removes {gone[0]}, which is not finished" if gone else ""
+
+
+def _sound_site(link: Link) -> str:
+    return f"leaves the site broken: {'; '.join(link.site_faults)}" if link.site_faults else ""
+
+
+_Rule = Callable[[Link], str]
+_BOTH: tuple[_Rule, ...] = (_by_owner, _on_the_tip, _clock)
+_APPROVAL: tuple[_Rule, ...] = (
+    _two_parents,
+    _a_request,
+    _not_ones_own,
+    _present_tip,
+    _exact_tree,
+    _never_before,
+)
+_SITE_CHANGE: tuple[_Rule, ...] = (_no_jobs, _finished_only, _sound_site)

@@ -1,0 +1,91 @@
+"""Trailers: how review, results and vault commits say what they are, read strictly and written back."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gitqueue.refs import COMMIT
+from gitqueue.rules.lifecycle import Decision, Reason, State
+
+_LINE = re.compile(r"([A-Z][A-Za-z-]*): (\S.*)")
+_REVIEW = ("Decision", "Revision", "At", "Outputs")
+_RESULT = ("State", "Reason", "Attempt", "Outputs")
+
+
+def trailers(message: str) -> tuple[str, dict[str, str]]:
+    """The text before the last paragraph, and that paragraph's trailers. Raises ValueError for a doubled key."""
+    body, _, last = message.strip().rpartition("\n\n")
+    found: dict[str, str] = {}
+    for line in last.splitlines():
+        match = _LINE.fullmatch(line)
+        if not match:
+            return message.strip(), {}
+        if match[1] in found:
+            raise ValueError(f"says {match[1]} twice")
+        found[match[1]] = match[2].strip()
+    return body.strip(), found
+
+
+def compose(text: str, values: Mapping[str, object]) -> str:
+    """A message that `trailers` reads back."""
+    lines = "\n".join(f"{key}: {value}" for key, value in values.items() if value not in (None, ""))
+    return f"{text.strip()}\n\n{lines}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewText:
+    """What a review commit's message says. `reason` may be empty; `at` is file:line."""
+
+    reason: str
+    decision: Decision
+    revision: str
+    outputs: str | None = None
+    at: str | None = None
+
+
+def parse_review(message: str) -> ReviewText:
+    """Raises ValueError with a sentence's tail (`lacks the trailer Decision`)."""
+    reason, said = trailers(message)
+    _known(said, _REVIEW)
+    decision = said.get("Decision")
+    if decision is None:
+        raise ValueError("lacks the trailer Decision at its end (git commit --trailer Decision=rejected)")
+    if decision not in {word.value for word in Decision}:
+        raise ValueError(f"has the decision {decision!r}; known are {', '.join(word.value for word in Decision)}")
+    for key in ("Revision", "Outputs"):
+        if key in said and not COMMIT.fullmatch(said[key]):
+            raise ValueError(f"has {key} {said[key]!r}, which is no full commit id")
+    if "Revision" not in said:
+        raise ValueError("lacks the trailer Revision, the full id of the commit that it speaks of")
+    return ReviewText(reason, Decision(decision), said["Revision"], said.get("Outputs"), said.get("At"))
+
+
+@dataclass(frozen=True, slots=True)
+class ResultText:
+    """What a results commit says: how the job stands after which attempt. `outputs` names what waits in the vault."""
+
+    state: State
+    attempt: int
+    reason: Reason | None = None
+    outputs: str | None = None
+
+    def message(self, job: object) -> str:
+        values = {"State": self.state, "Reason": self.reason, "Attempt": self.attempt, "Outputs": self.outputs}
+        return compose(f"{self.state} {job}", values)
+
+
+def parse_result(message: str) -> ResultText:
+    """Raises ValueError for anything that `ResultText.message` would not have written."""
+    _, said = trailers(message)
+    _known(said, _RESULT)
+    attempt = said.get("Attempt", "")
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", attempt):
+        raise ValueError("has no Attempt")
+    reason = Reason(said["Reason"]) if "Reason" in said else None
+    return ResultText(State(said.get("State")), int(attempt), reason, said.get("Outputs"))
+
+
+def _known(said: Mapping[str, str], keys: tuple[str, ...]) -> None:
+    for key in said:
+        if key not in keys:
+            raise ValueError(f"has the trailer {key}, which means nothing here; known are {', '.join(keys)}")

@@ -1,0 +1,300 @@
+"""The runner: one loop that reconciles what the refs want with what is there. Woken by the hook, else by a poll.
+
+State is observed, never kept: the chain says what may run, the vault what was claimed, the spool what runs.
+"""
+
+import fcntl
+import os
+import signal
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from time import time
+
+from gitqueue import refs
+from gitqueue.adapters import memory
+from gitqueue.adapters.executors import local
+from gitqueue.adapters.premises import Premises
+from gitqueue.adapters.queue import Job
+from gitqueue.adapters.settings import Site
+from gitqueue.adapters.wake import Bell
+from gitqueue.errors import GitqueueError, OperatorNeeded, Tampered
+from gitqueue.refs import JobId, Kind
+from gitqueue.rules.authority import OWNER
+from gitqueue.rules.chain import Approval
+from gitqueue.rules.lifecycle import FINAL_RUNS, Decision, Reason, State
+from gitqueue.rules.notes import ResultText
+from gitqueue.steps import execute, publish, verify
+from gitqueue.steps.execute import Attempt
+
+POLL = 5.0
+Say = Callable[[str], None]
+
+
+@dataclass
+class Runner:
+    """One site's runner.
+
+    `taken` are jobs that were claimed, now or ever; `begun` those that this process has in hand; `busy` the steps under
+    way in threads, by the job that they serve.
+    """
+
+    site: Site
+    say: Say
+    busy: dict[JobId, "Future[None]"] = field(default_factory=dict)
+    begun: set[JobId] = field(default_factory=set)
+    alarm: Tampered | None = None
+    stopping: bool = False
+    _announced: str = ""
+
+    def __post_init__(self) -> None:
+        self.settings = self.site.settings()
+        self.pool = ThreadPoolExecutor(self.settings.executor.jobs + 1, thread_name_prefix="job")
+        self.premises = Premises(self.site, self.settings)
+        self.taken = set(execute.claimed(self.premises))
+        self.chain = memory.recall(self.site, self.settings.root, self.taken)
+
+    # the chain
+
+    def verify(self) -> None:
+        """Go on verifying from the last verified tip. What does not hold is an alarm, and nothing of it ever runs."""
+        tip = self.premises.queue.ref(refs.APPROVED)
+        try:
+            if tip is None:
+                raise verify.Broken("", self.chain, "the branch approved has gone")
+            if tip != self.chain.tip:
+                self.chain = verify.extend(self.premises.history, self.chain, self.settings.root, tip)
+            self.alarm = None
+        except verify.Broken as error:
+            self.chain, self.alarm = error.chain, error
+            self._announce("\n".join([*error.lines(), f"gitqueue: next: {memory.mending(self.site, self.chain, tip)}"]))
+        self._remember()
+
+    def _announce(self, text: str) -> None:
+        if text != self._announced:
+            self.say(text)
+            self._announced = text
+
+    def _remember(self) -> None:
+        """Forget the approvals that are taken, and write down where we are."""
+        waiting = tuple(approval for approval in self.chain.approvals if approval.job not in self.taken)
+        self.chain = replace(self.chain, approvals=waiting)
+        if self.chain.tip:
+            memory.keep(self.site, self.settings.root, self.chain)
+
+    # one pass
+
+    def once(self) -> bool:
+        """One pass: whether anything was begun."""
+        self.verify()
+        begun = False
+        for job in self._live():
+            begun |= self._attend(job)
+        return self._start_waiting() or begun
+
+    def _live(self) -> list[Job]:
+        """Jobs whose results ref says that somebody must still do something."""
+        tips = self.premises.queue.refs(Kind.RESULT)
+        jobs = [self.premises.queue.job(ref.job) for ref in tips if ref.job and ref.job not in self.busy]
+        return [job for job in jobs if job.result is None or job.result.state not in FINAL_RUNS]
+
+    def _attend(self, job: Job) -> bool:
+        if job.result is None:
+            self._announce(f"gitqueue: {job.id}: {job.fault}")
+            return False
+        approval = self._approval(job)
+        if approval is None:
+            self._announce(f"gitqueue: {job.id} has results, but the verified chain holds no approval of it")
+            return False
+        if job.result.state is State.HELD:
+            return self._decided(job, approval, job.result)
+        return self._observed(job, execute.attempt(self.premises, approval, job.result.attempt))
+
+    def _approval(self, job: Job) -> Approval | None:
+        """What the claim stands on, where the verified chain holds it."""
+        claim = list(self.premises.queue.run(job))[-1]
+        if self.chain.tip is None or len(claim.parents) != 1:
+            return None
+        return self.premises.history.approval(job.id, claim.parents[0], self.chain.tip)
+
+    def _observed(self, job: Job, run: Attempt) -> bool:
+        standing = local.observe(run.folder)
+        if standing == "running":
+            if execute.stop_wanted(self.premises, job):
+                local.cancel(run.folder)
+            return False
+        if standing == "ended":
+            return self._do(run.job, lambda premises: self._finish(premises, run))
+        return self._do(run.job, lambda premises: self._dead(premises, run))
+
+    def _decided(self, job: Job, approval: Approval, result: ResultText) -> bool:
+        decision = _owners_word(job, result)
+        if decision is Decision.RELEASE:
+            vault = result.outputs or ""
+            return self._do(
+                job.id, lambda p: self._said(job.id, publish.release(p, approval, result.attempt, vault, time()))
+            )
+        if decision is Decision.WITHHOLD:
+            return self._do(job.id, lambda p: self._said(job.id, publish.withhold(p, approval, result.attempt, time())))
+        return False
+
+    def _start_waiting(self) -> bool:
+        """Start approved jobs in the chain's order, as many as the site and each requester's quota let run."""
+        running = self._running()
+        waiting = [approval for approval in self.chain.approvals if approval.job not in self.begun | self.taken]
+        begun = False
+        for approval in waiting if not self.stopping else []:
+            if sum(running.values()) >= self.settings.executor.jobs:
+                break
+            quota = self.premises.history.site(self.chain.tip or "").policy.quota.running
+            if running[approval.job.requester] < quota:
+                running[approval.job.requester] += 1
+                begun |= self._begin(approval)
+        return begun
+
+    def _running(self) -> "Counter[str]":
+        found: Counter[str] = Counter()
+        for folder in self.site.spool.iterdir():
+            if folder.name.count("+") == 2:
+                found[folder.name.split("+")[0]] += 1
+        return found
+
+    def _begin(self, approval: Approval) -> bool:
+        self.begun.add(approval.job)
+        return self._do(approval.job, lambda premises: self._run(premises, approval))
+
+    # steps, in threads of their own
+
+    def _do(self, job: JobId, step: Callable[[Premises], None]) -> bool:
+        self.busy[job] = self.pool.submit(self._guarded, job, step)
+        return True
+
+    def _guarded(self, job: JobId, step: Callable[[Premises], None]) -> None:
+        try:
+            step(Premises(self.site, self.settings))
+        except GitqueueError as error:
+            self.say("\n".join(f"{job}: {line}" for line in error.lines()))
+        except Exception:  # noqa: BLE001 - one job's bug must not stop the others; its traceback is kept
+            self.say(f"{job}: {traceback.format_exc()}")
+
+    def _run(self, premises: Premises, approval: Approval) -> None:
+        run = execute.attempt(premises, approval)
+        if execute.stop_wanted(premises, premises.queue.job(run.job)):
+            return
+        mine = execute.claim(premises, run, time())
+        self.taken.add(run.job)
+        if not mine:
+            return
+        try:
+            execute.start(premises, run)
+            self._said(run.job, State.RUNNING)
+        except GitqueueError as error:
+            why = execute.site_fault(error)
+            self.say(f"{run.job}: {why}")
+            result = ResultText(State.FAILED, run.number, Reason.SITE)
+            self._said(run.job, publish.give_up(premises, approval, result, why, time()))
+            execute.remove(run)
+
+    def _finish(self, premises: Premises, run: Attempt) -> None:
+        self._said(run.job, publish.finish(premises, run.approval, run.number, run.folder, time()))
+        execute.remove(run)
+
+    def _dead(self, premises: Premises, run: Attempt) -> None:
+        result = ResultText(State.INTERRUPTED, run.number)
+        why = "the run ended without a word: the machine or its supervisor was killed"
+        self._said(run.job, publish.give_up(premises, run.approval, result, why, time()))
+        execute.remove(run)
+
+    def _said(self, job: JobId, state: State) -> None:
+        self.say(f"{job} is {state}")
+
+    # the loop
+
+    def settle(self) -> None:
+        """Take note of the steps that are over."""
+        for job, step in list(self.busy.items()):
+            if step.done():
+                del self.busy[job]
+                step.result()
+
+    def idle(self) -> bool:
+        return not self.busy and not self._running()
+
+
+def serve(site: Site, say: Say, once: bool) -> Tampered | None:
+    """Be the site's runner until stopped; `once`: until nothing is left to do now. The alarm, if any."""
+    with _only_one(site), Bell(site.socket) as bell:
+        runner = Runner(site, say)
+        _listen_to_signals(runner)
+        while not (runner.stopping and not runner.busy):
+            runner.settle()
+            begun = runner.once()
+            if once and not begun and runner.idle():
+                break
+            _wait(bell, runner)
+        runner.pool.shutdown()
+        return runner.alarm
+
+
+def _wait(bell: Bell, runner: Runner) -> None:
+    """Until somebody rings; short while a step is under way, whose end rings no bell."""
+    bell.wait(0.01 if runner.busy else 0.05 if not runner.idle() else POLL)
+
+
+def _listen_to_signals(runner: Runner) -> None:
+    def stop(*_: object) -> None:
+        if runner.stopping:
+            sys.exit(1)
+        runner.stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+@contextmanager
+def _only_one(site: Site) -> Iterator[None]:
+    """The site's lock. Raises OperatorNeeded, naming the process that holds it."""
+    lock = os.open(site.memory("serve.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.pread(lock, 32, 0).decode().strip()
+        os.close(lock)
+        raise OperatorNeeded(
+            f"this site has a runner already, process {holder}", step="gitqueue status, or stop that one first"
+        ) from error
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def runner_of(site: Site) -> int | None:
+    """The process id of the site's runner, None where there is none."""
+    try:
+        with open(site.memory("serve.lock"), "rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        return int(site.memory("serve.lock").read_text().strip() or 0)
+    return None
+
+
+def _owners_word(job: Job, result: ResultText) -> Decision | None:
+    """The newest release or withholding of these very outputs, by an owner who is not the requester."""
+    for note in reversed(job.decided):
+        signer = note.signed.signer
+        if signer is None or not signer.has(OWNER) or signer.name == job.id.requester:
+            continue
+        if note.decision is Decision.WITHHOLD:
+            return note.decision
+        if note.decision is Decision.RELEASE and note.outputs == result.outputs:
+            return note.decision
+    return None

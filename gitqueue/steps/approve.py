@@ -1,0 +1,104 @@
+"""Approve: an owner's signed merge of the very commit that was reviewed, made without touching their working files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gitqueue import refs
+from gitqueue.adapters.clone import Clone, PushRefused
+from gitqueue.adapters.history import History
+from gitqueue.adapters.queue import REMOTE, Job, Queue
+from gitqueue.errors import Mistake, NotAllowed
+from gitqueue.model import FOLDER, Entry
+from gitqueue.refs import JobId
+from gitqueue.rules.chain import judge_link
+from gitqueue.rules.lifecycle import Decision, State
+
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """What was approved, by which commits, and the site's own answer."""
+
+    jobs: tuple[JobId, ...]
+    commits: tuple[str, ...]
+    answer: str
+
+
+def approve(clone: Clone, jobs: Sequence[JobId], reason: str, reviewed: dict[JobId, str]) -> Approved:
+    """Merge each job at its present revision, in order, in one push. All or none.
+
+    `reviewed` are the revisions that this owner read, where that is known. Raises NotAllowed or Mistake with every
+    reason before anything is pushed; tries again where another push to `approved` came in between.
+    """
+    for attempt in range(_TRIES):
+        clone.fetch()
+        queue = Queue(History(clone.objects()), REMOTE)
+        commits = _merges(clone, queue, jobs, reason, reviewed)
+        try:
+            answer = clone.push(f"{commits[-1]}:{refs.APPROVED}")
+        except (PushRefused, Mistake):
+            before = queue.approved
+            clone.fetch()
+            if attempt + 1 == _TRIES or Queue(History(clone.objects()), REMOTE).approved == before:
+                raise
+            continue
+        clone.fetch()
+        clone.follow_approved()
+        return Approved(tuple(jobs), tuple(commits), answer)
+    raise AssertionError("the last try returns or raises")
+
+
+def _merges(clone: Clone, queue: Queue, jobs: Sequence[JobId], reason: str, reviewed: dict[JobId, str]) -> list[str]:
+    found = [queue.job(job) for job in jobs]
+    refused = [why for job in found if (why := _not_now(job, reviewed.get(job.id)))]
+    if refused:
+        raise Mistake(*refused)
+    commits: list[str] = []
+    tip = queue.approved
+    for job in found:
+        tip = _merge(clone, queue, job, tip, reason)
+        commits.append(tip)
+    _judge(clone, queue, found, commits[-1])
+    return commits
+
+
+def _not_now(job: Job, reviewed: str | None) -> str:
+    if job.revision is None and not job.approved:
+        return f"there is no request {job.id}: gitqueue list"
+    if job.state not in (State.PENDING, State.CHANGES_REQUESTED, State.REJECTED):
+        return f"{job.id} is {job.state}: there is nothing to approve"
+    if reviewed is not None and reviewed != job.revision:
+        return (
+            f"{job.id} has changed since you read it ({reviewed[:12]} then, {(job.revision or '')[:12]} now):"
+            f" gitqueue review {job.id}"
+        )
+    return ""
+
+
+def _merge(clone: Clone, queue: Queue, job: Job, tip: str, reason: str) -> str:
+    objects = queue.objects
+    folder = objects.at(objects.commit(job.revision or "").tree, job.id.folder)
+    if folder is None:
+        raise Mistake(f"{job.id} holds no folder {job.id.folder}")
+    tree = objects.graft(objects.commit(tip).tree, job.id.folder, Entry(FOLDER, job.id.name, folder.id))
+    return clone.commit_tree(tree, [tip, job.revision or ""], reason or f"Approve {job.id}")
+
+
+def _judge(clone: Clone, queue: Queue, jobs: Sequence[Job], tip: str) -> None:
+    """By the very rules of the gate, so that what is refused is refused here, before it travels."""
+    tips = {job.id: job.revision for job in jobs}
+    history = History(clone.objects())
+    clock = queue.objects.commit(queue.approved).date
+    links = list(history.links(queue.approved, tip, clock))
+    seen = (replace(link, tip=tips.get(link.request.job) if link.request else None) for link in links)
+    faults = [fault for link in seen for fault in judge_link(link)]
+    if faults:
+        raise NotAllowed(*faults)
+
+
+def standing_rejection(job: Job) -> str:
+    """A warning where another owner has rejected this very revision and not taken it back; "" where none has."""
+    newest = {note.signed.signer.name: note for note in job.decided if note.signed.signer}
+    against = [name for name, note in newest.items() if note.decision is Decision.REJECTED]
+    return f"{' and '.join(against)} rejected this revision" if against else ""

@@ -1,0 +1,61 @@
+"""Collect: the requester's end: check a result's signature, provenance and digests, then write its files."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+
+from gitqueue.adapters import seal
+from gitqueue.adapters.queue import Job, Queue
+from gitqueue.errors import Mistake, No, Tampered
+from gitqueue.rules import provenance
+from gitqueue.rules.lifecycle import State, next_step
+from gitqueue.rules.tree import INVISIBLE
+
+SEALED = "outputs.tar.age"
+
+
+def results(queue: Queue, job: Job, unseal: Callable[[bytes], bytes]) -> dict[str, bytes]:
+    """The released files of a job, each checked against what its provenance says.
+
+    `unseal` opens a sealed result. Raises No where there are none (yet), Tampered where anything does not agree.
+    """
+    _must_be_released(job)
+    commit = queue.objects.commit(job.results or "")
+    folder = queue.objects.at(commit.tree, job.id.results_folder)
+    held = {path: queue.objects.blob(entry.id) for path, entry in queue.objects.files(folder.id)} if folder else {}
+    provenance.agree(held, str(job.id))
+    if SEALED not in held:
+        return {path.removeprefix("outputs/"): data for path, data in held.items() if path.startswith("outputs/")}
+    inside = dict(seal.unpack(unseal(held[SEALED])))
+    provenance.agree(inside, str(job.id))
+    return {path.removeprefix("outputs/"): data for path, data in inside.items() if path.startswith("outputs/")}
+
+
+def _must_be_released(job: Job) -> None:
+    if job.fault:
+        raise Tampered(job.fault, step="do not believe these results; tell the site's operator")
+    if job.state is not State.COMPLETED:
+        why = f" ({job.result.reason})" if job.result and job.result.reason else ""
+        raise No(f"{job.id} is {job.state}{why}: there are no results to fetch", step=next_step(job.state))
+
+
+def write(files: Mapping[str, bytes], folder: Path) -> list[Path]:
+    """Write released files below a folder, none outside it and none over a file that is there; their paths."""
+    targets = {name: folder / _safe(name) for name in files}
+    there = [str(path) for path in targets.values() if path.exists() or path.is_symlink()]
+    if there:
+        raise Mistake(f"{', '.join(map(repr, there[:5]))} is there already", step="choose another folder with -o")
+    root = folder.resolve()
+    for name, path in targets.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.resolve().is_relative_to(root):
+            raise Tampered(f"the results name {name!r}, which would be written outside {str(folder)!r}")
+        path.write_bytes(files[name])
+    return list(targets.values())
+
+
+def _safe(name: str) -> PurePosixPath:
+    path = PurePosixPath(name)
+    strange = any(ord(char) < 32 or ord(char) == 127 or INVISIBLE.match(char) for char in name)
+    if path.is_absolute() or strange or not path.parts or any(part in ("..", ".git") for part in path.parts):
+        raise Tampered(f"the results name {name!r}, which is no safe file name")
+    return path

@@ -1,0 +1,128 @@
+"""Found: make a new site: its repositories, its folders, the runner's key, and the signed first commit."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitqueue import refs
+from gitqueue.adapters import git, resources, signatures
+from gitqueue.adapters.clone import Clone
+from gitqueue.adapters.objects import Objects
+from gitqueue.adapters.render import template
+from gitqueue.adapters.settings import Site, is_site
+from gitqueue.errors import Mistake
+from gitqueue.model import FILE, RefMove
+from gitqueue.rules import policy
+
+# Each setting of the site's repository with its reason; `doctor` checks the same table.
+HARDENED: Mapping[str, str] = {
+    "core.bare": "true",
+    "core.sharedRepository": "umask",
+    # Malformed objects never enter.
+    "receive.fsckObjects": "true",
+    "transfer.fsckObjects": "true",
+    # A pack is refused while it arrives, before it fills the disk.
+    "receive.maxInputSize": "64m",
+    # A large blob is streamed to disk, not held in memory (385 MB against 13 MB for a blob of 400 MB).
+    "core.bigFileThreshold": "1m",
+    # What git says was stored is stored, after a power cut too.
+    "core.fsync": "loose-object,pack,pack-metadata,index,reference",
+    "core.fsyncMethod": "fsync",
+    # Requests may be rewound by their requester; the gate judges each ref by itself.
+    "receive.denyNonFastForwards": "false",
+    "receive.denyDeletes": "false",
+    "receive.denyCurrentBranch": "refuse",
+    # Nobody is advertised what is not for them to follow; an audit keeps who moved what.
+    "core.logAllRefUpdates": "always",
+    "transfer.hideRefs": "refs/archive",
+    # A job's .gitattributes change nothing that anybody is shown.
+    "core.attributesFile": os.devnull,
+    # git gc runs when we say so, not in the middle of a push.
+    "gc.auto": "0",
+    "receive.autogc": "false",
+}
+HOOKS = ("pre-receive", "post-receive")
+
+
+@dataclass(frozen=True, slots=True)
+class Founder:
+    """The first owner: name in the site, e-mail, the public key's line, and what git signs with (a path or a key)."""
+
+    name: str
+    email: str
+    key: str
+    signing: str
+
+
+def found(path: Path, founder: Founder, python: str, documents: Mapping[str, bytes], sandbox_user: str | None) -> Site:
+    """Make the site in an empty or absent folder. `documents` are its first files beside people and signers."""
+    _must_be_free(path)
+    site = Site(path)
+    for folder, mode in ((path, 0o755), (site.spool, 0o711), (site.private, 0o700)):
+        folder.mkdir(mode=mode, exist_ok=True)
+        folder.chmod(mode)
+    for folder in (site.private / "inbox", site.key.parent):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    _repository(site.repository)
+    _repository(site.vault)
+    runner = signatures.generate_key(site.key, f"runner@{path.name}")
+    root = _first_commit(site, founder, runner, documents)
+    _write_settings(site, root, sandbox_user)
+    install_hooks(site, python)
+    return site
+
+
+def _must_be_free(path: Path) -> None:
+    if is_site(path):
+        raise Mistake(f"{str(path)!r} is a site already", step="gitqueue status, in it")
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise Mistake(f"{str(path)!r} is there already and not empty", step="choose another folder")
+    if not path.parent.is_dir():
+        raise Mistake(f"the folder {str(path.parent)!r} does not exist", step=f"mkdir -p {path.parent}")
+
+
+def _repository(path: Path) -> None:
+    git.git("init", "--quiet", "--bare", "--initial-branch=approved", str(path), cwd=path.parent)
+    harden(path)
+
+
+def harden(repository: Path) -> None:
+    """Write the hardened configuration into a repository."""
+    for name, value in HARDENED.items():
+        git.git("config", name, value, cwd=repository)
+
+
+def install_hooks(site: Site, python: str) -> None:
+    """Put the hooks that call this very interpreter into the site's repository."""
+    for name in HOOKS:
+        target = site.repository / "hooks" / name
+        target.write_text(resources.hook(name, python))
+        target.chmod(0o755)
+    for sample in (site.repository / "hooks").glob("*.sample"):
+        sample.unlink()
+
+
+def _first_commit(site: Site, founder: Founder, runner: str, documents: Mapping[str, bytes]) -> str:
+    people = template("site/people.yaml").render(founder=founder, runner=runner).encode()
+    signers = policy.allowed_signers(policy.parse_people(people)).encode()
+    files = {**documents, ".gitqueue/people.yaml": people, ".gitqueue/allowed_signers": signers}
+    objects = Objects(site.repository)
+    tree = objects.put_files(None, {path: (FILE, data) for path, data in files.items()})
+    root = _sign(site, founder, tree)
+    git.move_refs(site.repository, [RefMove(refs.APPROVED, None, root)])
+    return root
+
+
+def _sign(site: Site, founder: Founder, tree: str) -> str:
+    who = {"GIT_AUTHOR_NAME": founder.name, "GIT_AUTHOR_EMAIL": founder.email}
+    who |= {name.replace("AUTHOR", "COMMITTER"): value for name, value in who.items()}
+    signing = ("-c", "gpg.format=ssh", "-c", f"user.signingkey={founder.signing}")
+    message = f"Found the site {site.name}"
+    return Clone(site.repository).git(*signing, "commit-tree", "-S", "-m", message, tree, extra=who).strip()
+
+
+def _write_settings(site: Site, root: str, sandbox_user: str | None) -> None:
+    text = template("site/runner.yaml").render(root=root, sandbox_user=sandbox_user)
+    site.settings_file.write_text(text)
+    site.settings_file.chmod(0o600)

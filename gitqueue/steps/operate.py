@@ -1,0 +1,219 @@
+"""Operate: what the site's operator does beside its data: binding them, and finding out what is wrong."""
+
+import os
+import pwd
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gitqueue import refs
+from gitqueue.adapters import data, git, resources, sandbox
+from gitqueue.adapters.edit import edit
+from gitqueue.adapters.files import write_atomic
+from gitqueue.adapters.history import History
+from gitqueue.adapters.objects import Objects
+from gitqueue.adapters.premises import Premises
+from gitqueue.adapters.queue import Queue
+from gitqueue.adapters.settings import Site
+from gitqueue.errors import GitqueueError, Mistake, OperatorNeeded
+from gitqueue.rules import policy
+from gitqueue.rules.documents import nearest
+
+HOOKS = ("pre-receive", "post-receive")
+SANDBOX_USER = "gitqueue-sandbox"
+
+
+def bind(site: Site, name: str, assets: Mapping[str, Path]) -> None:
+    """Say where a dataset's real data lie. Raises Mistake or OperatorNeeded where they could not be used."""
+    queue = Queue(History(Objects(site.repository)))
+    known = queue.history.site(queue.approved).datasets
+    if name not in known:
+        raise Mistake(f"there is no dataset {name!r}{nearest(name, known)}", step="gitqueue dataset list")
+    wrong = [
+        f"{name} has no asset {asset!r}{nearest(asset, known[name].assets)}"
+        for asset in assets
+        if asset not in known[name].assets
+    ]
+    if wrong:
+        raise Mistake(*wrong, step=f"gitqueue dataset show {name}")
+    _write(site, name, assets)
+    for path in assets.values():
+        _must_be_readable(site, path)
+
+
+def _write(site: Site, name: str, assets: Mapping[str, Path]) -> None:
+    def alter(settings: Any) -> None:
+        bound = settings["data"] if settings.get("data") else {}
+        settings["data"] = bound
+        bound.setdefault(name, {}).update({asset: str(path) for asset, path in assets.items()})
+
+    text = edit(site.settings_file.read_bytes(), alter)
+    policy.parse_runner(text)
+    write_atomic(site.settings_file, text)
+
+
+def _must_be_readable(site: Site, path: Path) -> None:
+    premises = Premises(site, site.settings())
+    uid, gid = premises.sandbox_user
+    faults = data.readable_by(path, os.geteuid() if uid is None else uid, os.getegid() if gid is None else gid)
+    if faults:
+        user = premises.settings.sandbox.user if uid is not None else pwd.getpwuid(os.geteuid()).pw_name
+        lines = data.remedy(path, user or "") if path.exists() else ()
+        raise OperatorNeeded(*faults, step="; ".join(lines) or f"put the data at {path}")
+
+
+# doctor
+
+
+@dataclass(frozen=True, slots=True)
+class Ailment:
+    """One thing that is wrong at a site, how to mend it, and what mends it (None: only a person can)."""
+
+    what: str
+    remedy: str
+    mend: Callable[[], None] | None = None
+
+
+def examine(site: Site, hardened: Mapping[str, str], python: str) -> tuple[Ailment, ...]:
+    """Everything that keeps the site from working as it should. `hardened` is the configuration it must have."""
+    found: list[Ailment] = []
+    for look in (_programs, _accounts, _sandbox, _data, _chain):
+        try:
+            found += look(site)
+        except GitqueueError as error:
+            found += [Ailment(reason, error.step) for reason in error.reasons]
+    return (*found, *_configuration(site, hardened), *_hooks(site, python))
+
+
+def _programs(_: Site) -> Iterator[Ailment]:
+    if git.version()[:2] < git.OLDEST:
+        have = ".".join(map(str, git.version()))
+        yield Ailment(
+            f"git is {have}; {'.'.join(map(str, git.OLDEST))} is the oldest that will do", "apt-get install git"
+        )
+
+
+def _accounts(site: Site) -> Iterator[Ailment]:
+    if os.geteuid() != 0:
+        yield Ailment(
+            "the runner is not root: jobs run as this account in a user namespace, not as an account of their own",
+            "start the runner as root to have the stronger wall; this one holds, too",
+        )
+        return
+    user = site.settings().sandbox.user or SANDBOX_USER
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        yield Ailment(f"there is no account {user!r} for jobs to run as", make_user_line(user), lambda: make_user(user))
+
+
+def make_user_line(user: str) -> str:
+    return f"useradd --system --no-create-home --shell /usr/sbin/nologin {user}"
+
+
+def make_user(user: str = SANDBOX_USER) -> None:
+    """Make the account that jobs run as, unless it is there. Raises OperatorNeeded with the line that makes it."""
+    import subprocess
+
+    try:
+        pwd.getpwnam(user)
+        return
+    except KeyError:
+        done = subprocess.run(make_user_line(user).split(), capture_output=True, check=False)
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "replace").strip()
+        raise OperatorNeeded(f"cannot make the account {user!r}: {said}", step=make_user_line(user))
+
+
+def _sandbox(site: Site) -> Iterator[Ailment]:
+    uid, gid = Premises(site, site.settings()).sandbox_user
+    for problem in sandbox.problems(uid, gid):
+        yield Ailment(problem, "")
+    if uid is not None and gid is not None:
+        for fault in data.readable_by(site.spool, uid, gid):
+            if "traverse" in fault or "enter" in fault or "search" in fault:
+                yield Ailment(fault, f"setfacl -m u:{uid}:x the folders above {site.spool}")
+
+
+def _data(site: Site) -> Iterator[Ailment]:
+    queue = Queue(History(Objects(site.repository)))
+    bound = site.settings().data
+    for name, spec in queue.history.site(queue.approved).datasets.items():
+        for asset in spec.assets:
+            if asset not in bound.get(name, {}):
+                yield Ailment(
+                    f"nobody has said where {name}/{asset} lies", f"gitqueue dataset bind {name} {asset}=PATH"
+                )
+                continue
+            try:
+                _must_be_readable(site, Path(bound[name][asset]))
+            except OperatorNeeded as error:
+                yield Ailment("; ".join(error.reasons), error.step)
+
+
+def _chain(site: Site) -> Iterator[Ailment]:
+    queue = Queue(History(Objects(site.repository)))
+    for fault in queue.history.site(queue.approved).faults:
+        yield Ailment(fault, "an owner mends it with a site change")
+    first = list(queue.objects.first_parents(queue.approved))[-1]
+    if first != site.settings().root:
+        yield Ailment(f"the chain begins with {first[:12]}, not with the pinned root", "restore the site from a backup")
+
+
+def _configuration(site: Site, hardened: Mapping[str, str]) -> Iterator[Ailment]:
+    for repository in (site.repository, site.vault):
+        there = _config(repository)
+        wrong = [name for name, value in hardened.items() if there.get(name.lower()) != value]
+        if wrong:
+            what = (
+                f"{repository.name} has {len(wrong)} settings that are not as hardened as they were: {', '.join(wrong)}"
+            )
+            yield Ailment(what, "gitqueue doctor --fix", lambda r=repository: _harden(r, hardened))  # type: ignore[misc]
+
+
+def _config(repository: Path) -> dict[str, str]:
+    said = git.git("config", "--local", "--list", "-z", cwd=repository).out.decode("utf-8", "replace")
+    pairs = (entry.partition("\n") for entry in said.split("\0") if entry)
+    return {name.lower(): value for name, _, value in pairs}
+
+
+def _harden(repository: Path, hardened: Mapping[str, str]) -> None:
+    for name, value in hardened.items():
+        git.git("config", name, value, cwd=repository)
+
+
+def _hooks(site: Site, python: str) -> Iterator[Ailment]:
+    for name in HOOKS:
+        target = site.repository / "hooks" / name
+        sound = target.is_file() and target.read_text() == resources.hook(name, python) and os.access(target, os.X_OK)
+        if not sound:
+            yield Ailment(
+                f"the hook {name} is not the one of this gitqueue",
+                "gitqueue doctor --fix",
+                lambda t=target, n=name: _install(t, n, python),
+            )  # type: ignore[misc]
+
+
+def _install(target: Path, name: str, python: str) -> None:
+    target.write_text(resources.hook(name, python))
+    target.chmod(0o755)
+
+
+# status
+
+
+def standing(site: Site) -> dict[str, Any]:
+    """What `status` shows: the site, its chain's tip, and how many jobs stand where."""
+    queue = Queue(History(Objects(site.repository), site.settings().revoked))
+    jobs = queue.jobs()
+    counts: dict[str, int] = {}
+    for job in jobs:
+        counts[str(job.state)] = counts.get(str(job.state), 0) + 1
+    return {
+        "site": queue.history.site(queue.approved).policy.site,
+        "approved": queue.approved,
+        "root": site.settings().root,
+        "jobs": counts,
+        "ref": refs.APPROVED,
+    }

@@ -1,0 +1,210 @@
+"""Publish: bring what a run left into the vault, decide what may go back, and commit how the job stands."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gitqueue import refs
+from gitqueue.adapters import files, git, seal
+from gitqueue.adapters.premises import Premises
+from gitqueue.errors import OperatorNeeded, Tampered
+from gitqueue.model import FILE, Ended, Output, RefMove
+from gitqueue.refs import JobId
+from gitqueue.rules import disclosure, policy, provenance
+from gitqueue.rules.authority import OWNER
+from gitqueue.rules.chain import Approval
+from gitqueue.rules.disclosure import Collected, Flag
+from gitqueue.rules.lifecycle import Reason, State
+from gitqueue.rules.notes import ResultText
+
+SEALED = "outputs.tar.age"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a run left, as it lies in its spool folder or in the vault."""
+
+    ended: Ended
+    plan: bytes
+    context: dict[str, Any]
+    flags: tuple[Flag, ...]
+
+
+def finish(premises: Premises, approval: Approval, attempt: int, folder: Path, now: float) -> State:
+    """Collect an ended run: the vault first, then the results. May be done twice; the second time changes nothing."""
+    ended = files.ended((folder / "ended.json").read_bytes())
+    if ended.reason:
+        state, reason = _failed(ended.reason)
+        vault = keep(premises, approval.job, attempt, _left(folder), now)
+        return _settle(premises, approval, ResultText(state, attempt, reason), {}, now) if vault else state
+    flags = _judge(premises, approval, folder, ended)
+    left = {**_left(folder), "flags.json": _flags_text(flags)}
+    vault = keep(premises, approval.job, attempt, left, now)
+    site = premises.history.site(approval.commit)
+    if flags or (site.policy.release == "review" and ended.outputs):
+        return _settle(premises, approval, ResultText(State.HELD, attempt, outputs=vault), {}, now)
+    return release(premises, approval, attempt, vault, now)
+
+
+def give_up(premises: Premises, approval: Approval, result: ResultText, why: str, now: float) -> State:
+    """End a run that left nothing: interrupted, cancelled, or the site's own fault; why goes to the vault."""
+    keep(premises, approval.job, result.attempt, {"log": why.encode()}, now)
+    return _settle(premises, approval, result, {}, now)
+
+
+def _failed(reason: str) -> tuple[State, Reason | None]:
+    return (State.CANCELLED, None) if reason == "cancelled" else (State.FAILED, Reason(reason))
+
+
+# the vault
+
+
+def keep(premises: Premises, job: JobId, attempt: int, left: dict[str, bytes], now: float) -> str:
+    """Commit what a run left to the vault; the commit. One for each attempt, however often it is done."""
+    name = refs.outputs(job)
+    former = premises.vault.ref(name)
+    if former is not None and f"\nAttempt: {attempt}\n" in premises.vault.commit(former).message:
+        return former
+    tree = premises.vault.put_files(None, {path: (FILE, data) for path, data in left.items()})
+    parents = [former] if former else []
+    commit = premises.vault_commit(tree, parents, f"outputs of {job}", {"Attempt": attempt}, now)
+    if not git.move_refs(premises.site.vault, [RefMove(name, former, commit)]):
+        raise Tampered(f"{name} in the vault moved while the runner wrote it: is there a second runner?")
+    return commit
+
+
+def _left(folder: Path) -> dict[str, bytes]:
+    names = ("ended.json", "plan.json", "context.json", "inspection.json", "log")
+    left = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
+    for part in ("outputs", "undeclared"):
+        left |= {
+            str(path.relative_to(folder)): path.read_bytes() for path in (folder / part).rglob("*") if path.is_file()
+        }
+    return left
+
+
+def _judge(premises: Premises, approval: Approval, folder: Path, ended: Ended) -> tuple[Flag, ...]:
+    site = premises.history.site(approval.commit)
+    inspection = folder / "inspection.json"
+    found = disclosure.parse_inspection(inspection.read_bytes() if inspection.is_file() else None)
+    collected = [Collected(output, found.get(output.name)) for output in ended.outputs]
+    plan = files.plan((folder / "plan.json").read_bytes())
+    names = {bind.target.split("/")[2] for bind in plan.binds if bind.target.startswith("/data/")}
+    identifiers = {column for name in names for column in site.datasets[name].identifiers}
+    refused = tuple(
+        Flag(refusal.name, "collection", refusal.reason) for refusal in ended.refused if _declared(refusal.reason)
+    )
+    return (*disclosure.judge(collected, identifiers), *refused)
+
+
+def _declared(reason: str) -> bool:
+    """An undeclared file stays and holds nothing up; a declared one that could not be taken is for an owner to see."""
+    return not reason.startswith("not declared")
+
+
+def _flags_text(flags: tuple[Flag, ...]) -> bytes:
+    rows = [{"file": flag.file, "check": flag.check, "reason": flag.reason} for flag in flags]
+    return json.dumps(rows, indent=1).encode()
+
+
+# release
+
+
+def release(premises: Premises, approval: Approval, attempt: int, vault: str, now: float) -> State:
+    """Commit the outputs of a vault commit to the results ref, as policy says: plain, or sealed into one file."""
+    tree = premises.vault.commit(vault).tree
+    ended = files.ended(_vault_file(premises, tree, "ended.json"))
+    ran = _ran(premises, approval, attempt, tree, ended)
+    outputs = {output.name: _checked(premises, tree, output) for output in ended.outputs}
+    if premises.history.site(approval.commit).policy.results == "plain":
+        held = {f"outputs/{name}": data for name, data in outputs.items()}
+        statement = provenance.statement(ran, _digests(held), inside=False)
+    else:
+        held = {SEALED: _sealed(premises, ran, outputs)} if outputs else {}
+        statement = provenance.statement(ran, _digests(held), inside=False)
+    held["provenance.json"] = _json(statement)
+    return _settle(premises, approval, ResultText(State.COMPLETED, attempt), held, now)
+
+
+def withhold(premises: Premises, approval: Approval, attempt: int, now: float) -> State:
+    return _settle(premises, approval, ResultText(State.WITHHELD, attempt), {}, now)
+
+
+def _ran(premises: Premises, approval: Approval, attempt: int, tree: str, ended: Ended) -> provenance.Ran:
+    context = json.loads(_vault_file(premises, tree, "context.json"))
+    plan = files.plan(_vault_file(premises, tree, "plan.json"))
+    folder, site = approval.folder, premises.site.name
+    return provenance.Ran(approval, attempt, site, folder, plan, ended, context["packages"], context["data"])
+
+
+def _vault_file(premises: Premises, tree: str, name: str) -> bytes:
+    data = premises.vault.file(tree, name)
+    if data is None:
+        raise Tampered(f"the vault's copy of this run holds no {name}")
+    return data
+
+
+def _checked(premises: Premises, tree: str, output: Output) -> bytes:
+    """What is released is, byte for byte, what was collected and judged."""
+    data = _vault_file(premises, tree, f"outputs/{output.name}")
+    if hashlib.sha256(data).hexdigest() != output.sha256:
+        raise Tampered(f"{output.name} in the vault is not what was collected")
+    return data
+
+
+def _sealed(premises: Premises, ran: provenance.Ran, outputs: dict[str, bytes]) -> bytes:
+    held = {f"outputs/{name}": data for name, data in outputs.items()}
+    inside = _json(provenance.statement(ran, _digests(held), inside=True))
+    return seal.seal(seal.pack({**held, "provenance.json": inside}), _recipients(premises, ran.approval.job))
+
+
+def _recipients(premises: Premises, job: JobId) -> list[str]:
+    """The requester's and all owners' present keys. Raises OperatorNeeded where the requester could not open it."""
+    people = premises.queue.people
+    lines = {name: _keys(person) for name, person in people.items() if name == job.requester or OWNER in person.roles}
+    if not lines.get(job.requester):
+        raise OperatorNeeded(
+            f"the results of {job} cannot be sealed: {job.requester}'s signing key cannot decrypt",
+            step=f"an owner adds an age recipient: gitqueue person add {job.requester} --seal age1…",
+        )
+    return [line for keys in lines.values() for line in keys]
+
+
+def _keys(person: policy.Person) -> list[str]:
+    present = [key.key for key in person.keys if key.revoked is None and seal.sealable(key.key)]
+    return [*present, *([person.seal] if person.seal else [])]
+
+
+def _digests(held: dict[str, bytes]) -> dict[str, str]:
+    return {name: hashlib.sha256(data).hexdigest() for name, data in held.items()}
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, indent=1, sort_keys=True).encode() + b"\n"
+
+
+# the results ref
+
+
+def _settle(premises: Premises, approval: Approval, result: ResultText, held: dict[str, bytes], now: float) -> State:
+    """Move the results ref on from where it stands. What is there already is not done again."""
+    name = refs.result(approval.job)
+    tip = premises.objects.ref(name)
+    if tip is None:
+        raise Tampered(f"{name} has gone: the vault holds its claim, so somebody removed it")
+    job = premises.queue.job(approval.job)
+    if job.result is None:
+        raise Tampered(job.fault or f"{name} is not the runner's")
+    if job.result == result:
+        return result.state
+    folder = approval.job.results_folder
+    tree = premises.objects.put_files(
+        premises.objects.commit(approval.commit).tree,
+        {f"{folder}/{path}": (FILE, data) for path, data in held.items()},
+    )
+    commit = premises.commit(premises.objects, tree, [tip], result.message(approval.job), now)
+    if not git.move_refs(premises.site.repository, [RefMove(name, tip, commit)]):
+        raise Tampered(f"{name} moved while the runner wrote it: is there a second runner?")
+    return result.state

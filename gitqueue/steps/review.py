@@ -1,0 +1,161 @@
+"""Review: what an owner reads of a request, and the decisions that they, and others, sign on it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitqueue import refs
+from gitqueue.adapters import git
+from gitqueue.adapters.clone import Clone, PushRefused
+from gitqueue.adapters.history import History
+from gitqueue.adapters.queue import REMOTE, Job, Queue
+from gitqueue.adapters.render import template
+from gitqueue.errors import GitqueueError, Mistake, NotAllowed
+from gitqueue.refs import JobId
+from gitqueue.rules import notes, submission, tree
+from gitqueue.rules.authority import NoteFacts, judge_note
+from gitqueue.rules.lifecycle import Decision
+
+REVIEWED = "refs/gitqueue/reviewed/"  # in the owner's clone alone: what they last read
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A decision to sign: what, why, and what it must name."""
+
+    decision: Decision
+    reason: str
+    outputs: str | None = None
+    at: str | None = None
+
+
+def decide(clone: Clone, id_: JobId, spoken: Spoken) -> str:
+    """Sign a decision on the job's present revision and push it; the site's answer.
+
+    Raises with every reason before anything is pushed; tries again where somebody else spoke in between.
+    """
+    for attempt in range(_TRIES):
+        clone.fetch()
+        queue = Queue(History(clone.objects()), REMOTE)
+        job = queue.job(id_)
+        commit = _note(clone, queue, job, spoken)
+        try:
+            answer = clone.push(f"{commit}:{refs.review(id_)}")
+        except (PushRefused, Mistake):
+            before = queue.ref(refs.review(id_))
+            clone.fetch()
+            if attempt + 1 == _TRIES or queue.ref(refs.review(id_)) == before:
+                raise
+            continue
+        clone.fetch()
+        return answer
+    raise AssertionError("the last try returns or raises")
+
+
+def _note(clone: Clone, queue: Queue, job: Job, spoken: Spoken) -> str:
+    if job.revision is None:
+        raise Mistake(f"there is no request {job.id}", step="gitqueue list")
+    former = queue.ref(refs.review(job.id))
+    values = {"Decision": spoken.decision, "Revision": job.revision, "At": spoken.at, "Outputs": spoken.outputs}
+    message = notes.compose(spoken.reason or f"{spoken.decision} {job.id}", values)
+    commit = clone.commit_tree(queue.objects.commit(job.revision).tree, _parents(queue, job, former), message)
+    note = History(clone.objects()).thread(commit, queue.people, former)[0]
+    request = queue.history.request(job.id, job.revision, queue.approved, queue.people)
+    outputs = job.result.outputs if job.result else None
+    faults = judge_note(NoteFacts(note, job.id, job.state, job.revision, request.signers, outputs))
+    if spoken.decision in _NEED_REASON and not spoken.reason:
+        faults = (*faults, f"{spoken.decision} needs a reason: say it with -m")
+    if faults:
+        raise NotAllowed(*faults)
+    return commit
+
+
+_NEED_REASON = frozenset({Decision.REJECTED, Decision.CHANGES_REQUESTED, Decision.WITHHOLD})
+
+
+def _parents(queue: Queue, job: Job, former: str | None) -> list[str]:
+    """The revision and the former review; the former alone where it spoke of the same revision."""
+    revision = job.revision or ""
+    if former is None:
+        return [revision]
+    return [former] if queue.history.revision(former) == revision else [revision, former]
+
+
+# what an owner reads
+
+
+def diff(queue: Queue, job: Job) -> str:
+    """What the request adds, as git shows it, but not to be fooled: as text, without attributes, drivers or links to
+    other objects, with invisible characters written out."""
+    if job.revision is None:
+        raise Mistake(f"there is no request {job.id}", step="gitqueue list")
+    base = queue.history.request(job.id, job.revision, queue.approved, queue.people).fork or queue.approved
+    safe = ("--text", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--full-index")
+    # In the bare view git reads no .gitattributes of a working tree.
+    said = git.git(
+        "-c", "core.bare=true", "diff", *safe, base, job.revision, "--", job.id.folder, cwd=queue.objects.path
+    )
+    return tree.escape(said.out.decode("utf-8", "replace"))
+
+
+def report(queue: Queue, job: Job) -> str:
+    """The report that an owner decides by, as text of 80 columns."""
+    if job.revision is None:
+        raise Mistake(f"there is no request {job.id}", step="gitqueue list")
+    site = queue.history.site(queue.approved)
+    person = site.people.get(job.id.requester)
+    earlier = [other for other in queue.jobs(job.id.requester) if other.id != job.id]
+    checklist = queue.objects.file(queue.objects.commit(queue.approved).tree, ".gitqueue/REVIEW.md") or b""
+    text = template("report/review.txt").render(
+        job=job,
+        person=person,
+        asked=queue.manifest(job),
+        site=site,
+        earlier=earlier,
+        findings=findings(queue, job),
+        commit=queue.objects.commit(job.revision),
+        diff=diff(queue, job),
+        checklist=checklist.decode("utf-8", "replace"),
+    )
+    return tree.escape(text)
+
+
+def findings(queue: Queue, job: Job) -> tuple[str, ...]:
+    """What the gate would say of the job's files today."""
+    site = queue.history.site(queue.approved)
+    folder = queue.objects.at(queue.objects.commit(job.revision or "").tree, job.id.folder)
+    if folder is None:
+        return ("the request holds no folder",)
+    files, refused = queue.history.files(folder.id, site.policy)
+    return refused or submission.judge(files, job.id, site.policy, site.datasets)
+
+
+def remember_read(clone: Clone, job: Job) -> None:
+    """Keep, in this clone alone, which revision its owner has read; `approve` holds it against what it merges."""
+    if job.revision:
+        clone.git("update-ref", f"{REVIEWED}{job.id}", job.revision)
+
+
+def read_before(clone: Clone, jobs: list[JobId]) -> dict[JobId, str]:
+    known = git.list_refs(clone.git_dir, REVIEWED.rstrip("/"))
+    return {job: known[name] for job in jobs if (name := f"{REVIEWED}{job}") in known}
+
+
+def after_merge(folder: Path) -> list[str]:
+    """After a merge in an owner's clone: what it approves, and the line that publishes it. Pushes where
+    `gitqueue.push` is true."""
+    clone = Clone(folder)
+    queue = Queue(History(clone.objects()), REMOTE)
+    if clone.branch != "approved":
+        return []
+    tip = clone.git("rev-parse", "HEAD").strip()
+    try:
+        links = [link for link in queue.history.links(queue.approved, tip, 0) if link.request]
+    except GitqueueError:
+        return []
+    jobs = [str(link.request.job) for link in links if link.request]
+    if not jobs:
+        return []
+    if clone.config("gitqueue.push") == "true":
+        return [f"gitqueue: {line}" for line in clone.push(f"{tip}:{refs.APPROVED}").splitlines()]
+    return [f"gitqueue: this approves {', '.join(jobs)}; publish it: git push origin approved"]

@@ -1,0 +1,202 @@
+"""The supervisor: owns one job in its own process, from its plan to its record, whatever becomes of the runner.
+
+    python -I -m gitqueue.supervisor FOLDER
+
+FOLDER holds plan.json and seccomp.bpf. This runs as the first process of a pid namespace in a private mount namespace
+(`adapters/executors/nursery`, or `unshare` on a cluster's node): when it dies, even by kill -9, the kernel ends the job
+and drops its mounts. It holds FOLDER/lock for its life. FOLDER/ended.json comes last of all, whole or not at all.
+"""
+
+import ctypes
+import fcntl
+import os
+import signal
+import socket
+import sys
+import time
+from contextlib import closing, suppress
+from dataclasses import replace
+
+from gitqueue.adapters import confined, files, limits, sandbox
+from gitqueue.adapters.confined import Outcome, Setting
+from gitqueue.adapters.logs import Capture, Log
+from gitqueue.errors import GitqueueError, OperatorNeeded
+from gitqueue.model import Bind, Ended, Limits, Plan
+
+LOG_BYTES = 4 << 20
+SCRATCH_INODES = 1 << 16
+FOLDERS = 64  # folders that a job may make in its output, beside the files that its limit counts
+INSPECTION = Limits(time=30, memory=1 << 30, cpus=1, processes=16, output=1 << 20, output_files=16)
+INSPECTION_BYTES = 1 << 20
+_SAFE = 2 | 4  # MS_NOSUID | MS_NODEV
+_XCPU, _XFSZ = 128 + signal.SIGXCPU, 128 + signal.SIGXFSZ
+
+
+class Stop:
+    """Whether somebody wants this job to end: a SIGTERM to us, or a file `cancel` in its folder."""
+
+    def __init__(self, folder: str) -> None:
+        self._told = False
+        self._file = f"{folder}/cancel"
+        signal.signal(signal.SIGTERM, self._tell)
+
+    def _tell(self, *_: object) -> None:
+        self._told = True
+
+    def __call__(self) -> bool:
+        self._told = self._told or os.path.lexists(self._file)
+        return self._told
+
+
+def main() -> int:
+    folder = os.path.abspath(sys.argv[1])
+    own(folder, os.open(f"{folder}/lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+    return 0
+
+
+def own(folder: str, lock: int) -> None:
+    """A supervisor's whole life, as the first process of its pid namespace. `lock` is held until it ends."""
+    plan, started = None, time.time()
+    os.set_inheritable(lock, False)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with os.fdopen(lock, "rb"):
+        try:
+            plan = files.plan(_content(f"{folder}/plan.json"))
+            ended = supervise(folder, plan, Stop(folder))
+        except Exception as error:  # noqa: BLE001 - a way in: whatever it was, the runner must learn that it ended
+            ended = _fault(error, started)
+        files.write_atomic(f"{folder}/ended.json", files.encode(ended))
+        if plan and plan.wake:
+            _wake(plan.wake)
+
+
+def supervise(folder: str, plan: Plan, stop: Stop) -> Ended:
+    """Run the plan in its folder and collect; the job's processes, mounts and groups are gone afterwards."""
+    uid, gid = _user(plan)
+    started = time.time()
+    with closing(Log(f"{folder}/log", LOG_BYTES)) as log, limits.groups(plan.limits, _name(folder)) as groups:
+        output, scratch = _spaces(folder, plan, uid, gid)
+        processes = None if groups.folder("pids") else plan.limits.processes
+        arguments = sandbox.arguments(plan, scratch, output, processes)
+        bounded = ((output, "output-limit"), (scratch, "memory-limit"))
+        setting = Setting(uid, gid, plan.limits, groups, f"{folder}/seccomp.bpf", bounded, stop)
+        outcome = confined.run(arguments, setting, log)
+        held = limits.enforced(groups)
+    outputs, refused, over = files.collect(output, plan.declared, plan.types, plan.limits, folder)
+    reason, detail = _reason(outcome, over, folder)
+    if plan.inspect and outputs:
+        _inspect(folder, plan, (uid, gid), scratch, stop)
+    return Ended(
+        reason, outcome.exit_code, started, time.time(), outcome.seconds, outputs, refused, held, arguments, detail
+    )
+
+
+def _reason(outcome: Outcome, over: bool, folder: str) -> tuple[str, str]:
+    """The fixed word, and for what is the site's own fault what bubblewrap said. First match."""
+    code = outcome.exit_code
+    if outcome.stopped:
+        return outcome.stopped, ""
+    if code is None:
+        return "site-fault", f"the sandbox did not start: {_last_words(folder)}"
+    if over or code == _XFSZ:
+        return "output-limit", ""
+    if code == _XCPU:
+        return "time-limit", ""
+    if code > 128:
+        return "signal", f"ended by signal {code - 128}"
+    return ("exit-code" if code else ""), ""
+
+
+def _user(plan: Plan) -> tuple[int | None, int | None]:
+    """Who runs bubblewrap: never root, wherever we could be somebody else."""
+    # A user namespace that maps one user: the runner was started without root, and the job is that user.
+    if int(_content("/proc/self/uid_map").split()[2]) == 1:
+        return None, None
+    if not plan.uid or not plan.gid:
+        raise OperatorNeeded(
+            f"the runner is root, and the job's user is {plan.uid}:{plan.gid}",
+            step="name the sandbox user in runner.yaml; `gitqueue doctor --fix` makes it",
+        )
+    return plan.uid, plan.gid
+
+
+def _spaces(folder: str, plan: Plan, uid: int | None, gid: int | None) -> tuple[str, str]:
+    """Mount what the job may write: output, and scratch (tmp, shm), both bounded; they go with our namespace."""
+    output, scratch = f"{folder}/output", f"{folder}/scratch"
+    allowed, owner = plan.limits, f"uid={uid or 0},gid={gid or 0}"
+    _mount(output, f"size={allowed.output + 4096},nr_inodes={allowed.output_files + FOLDERS},mode=0700,{owner}")
+    _mount(scratch, f"size={max(allowed.memory // 2, 1 << 20)},nr_inodes={SCRATCH_INODES},mode=0755")
+    for name in ("tmp", "shm"):
+        os.mkdir(f"{scratch}/{name}", 0o700)
+        os.chown(f"{scratch}/{name}", uid or 0, gid or 0)
+    os.mkdir(f"{scratch}/etc", 0o755)
+    for name, text in sandbox.ETC.items():
+        with open(f"{scratch}/etc/{name}", "w", encoding="ascii") as file:
+            file.write(text)
+    return output, scratch
+
+
+def _mount(target: str, options: str) -> None:
+    os.makedirs(target, mode=0o711, exist_ok=True)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(b"gitqueue", target.encode(), b"tmpfs", _SAFE, options.encode()):
+        raise OSError(ctypes.get_errno(), f"mounting a tmpfs with {options}", target)
+
+
+def _inspect(folder: str, plan: Plan, user: tuple[int | None, int | None], scratch: str, stop: Stop) -> None:
+    """Have our own checker look at what was collected, as confined as the job was; its death leaves no file."""
+    tool = f"{scratch}/tool"
+    os.mkdir(tool, 0o755)
+    with open(f"{tool}/inspect.py", "wb") as file:
+        file.write(_content(str(plan.inspect)))
+    shown = Bind(_lent(f"{folder}/outputs", user[1]), "/output")
+    command = ("/usr/bin/python3", "-I", "inspect.py", "/output")
+    look = replace(plan, command=command, job=tool, binds=(shown,), environment=(), limits=INSPECTION)
+    capture = Capture(INSPECTION_BYTES)
+    with limits.groups(INSPECTION, _name(folder) + "-inspection") as groups:
+        processes = None if groups.folder("pids") else INSPECTION.processes
+        setting = Setting(*user, INSPECTION, groups, f"{folder}/seccomp.bpf", (), stop)
+        outcome = confined.run(sandbox.arguments(look, scratch, None, processes), setting, capture)
+    if outcome.exit_code == 0 and not outcome.stopped and capture.whole:
+        files.write_atomic(f"{folder}/inspection.json", bytes(capture.out))
+
+
+def _lent(folder: str, gid: int | None) -> str:
+    """Let the sandbox user read a folder of ours, by its group."""
+    os.makedirs(folder, mode=0o750, exist_ok=True)
+    if gid is not None:
+        for above, _, names in os.walk(folder):
+            os.chown(above, -1, gid)
+            for name in names:
+                os.chown(os.path.join(above, name), -1, gid, follow_symlinks=False)
+    return folder
+
+
+def _name(folder: str) -> str:
+    """For control groups: no two living supervisors have the same lock file."""
+    return f"job-{os.stat(folder).st_dev:x}-{os.stat(folder).st_ino:x}"
+
+
+def _fault(error: Exception, started: float) -> Ended:
+    detail = str(error) if isinstance(error, GitqueueError) else f"{type(error).__name__}: {error}"
+    now = time.time()
+    return Ended("site-fault", None, started, now, max(0.0, now - started), (), (), (), (), detail)
+
+
+def _last_words(folder: str) -> str:
+    return _content(f"{folder}/log")[-1000:].decode(errors="replace").strip()
+
+
+def _wake(path: str) -> None:
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as wake:
+        wake.setblocking(False)
+        wake.sendto(b"ended", path)
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

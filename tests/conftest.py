@@ -1,0 +1,211 @@
+"""Real sites, real clones, real keys: made once a session and copied; fenced off from the machine's git settings."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PEOPLE = ("owen", "olga", "rachel", "rolf", "stranger")
+JOB = b"name: Mean radius by diagnosis\nrun: python main.py\ndatasets: [cancer]\noutputs: [means.csv]\n"
+MAIN = b"""import csv, os
+rows = list(csv.DictReader(open(os.environ["GITQUEUE_DATA"] + "/cancer/features.csv")))
+with open(os.environ["GITQUEUE_OUTPUT"] + "/means.csv", "w") as out:
+    out.write(f"feature,mean,n\\nradius,{sum(float(row['radius']) for row in rows) / len(rows):.2f},{len(rows)}\\n")
+"""
+MOCK = b"patient_id,radius\n" + b"".join(b"m%d,%d\n" % (n, 10 + n % 5) for n in range(40))
+REAL = b"patient_id,radius\n" + b"".join(b"p%d,%d\n" % (n, 20 + n % 7) for n in range(60))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def fence(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test sees, or touches, the machine's own git configuration, agent or site."""
+    home = tmp_path_factory.mktemp("home")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "GITQUEUE_", "SSH_"))}
+    os.environ.clear()
+    os.environ.update(kept, HOME=str(home), GIT_CONFIG_NOSYSTEM="1", GIT_CONFIG_GLOBAL="/dev/null", LC_ALL="C.UTF-8")
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended, with what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run(*argv: str | Path, cwd: Path, env: dict[str, str] | None = None, stdin: bytes = b"") -> Done:
+    done = subprocess.run(
+        [str(word) for word in argv], cwd=cwd, env={**os.environ, **(env or {})}, input=stdin, capture_output=True
+    )
+    return Done(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
+def ok(*argv: str | Path, cwd: Path, env: dict[str, str] | None = None, stdin: bytes = b"") -> str:
+    done = run(*argv, cwd=cwd, env=env, stdin=stdin)
+    assert done.code == 0, f"{argv}: {done.code}\n{done.out}\n{done.err}"
+    return done.out.strip()
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One person's clone, made by plain git, with nothing of gitqueue but git's own signing configuration."""
+
+    name: str
+    path: Path
+
+    def git(self, *argv: str | Path, **more: object) -> str:
+        return ok("git", *argv, cwd=self.path, **more)  # type: ignore[arg-type]
+
+    def refused(self, *argv: str | Path) -> str:
+        """What a git command that must fail says."""
+        done = run("git", *argv, cwd=self.path)
+        assert done.code != 0, f"{argv} was accepted:\n{done.err}"
+        return done.err
+
+    def gitqueue(self, *argv: str | Path, **more: object) -> Done:
+        return run(sys.executable, "-m", "gitqueue", *argv, cwd=self.path, **more)  # type: ignore[arg-type]
+
+    def write(self, files: dict[str, bytes]) -> None:
+        for name, data in files.items():
+            path = self.path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+
+    def request(self, job: str, files: dict[str, bytes] | None = None, push: bool = True) -> str:
+        """A request by plain git; its commit."""
+        self.git("fetch", "-q", "origin")
+        self.git("switch", "-q", "-c", f"requests/{job}", "--no-track", "origin/approved")
+        held = {"job.yaml": JOB, "main.py": MAIN} if files is None else files
+        self.write({f"jobs/{job}/{name}": data for name, data in held.items()})
+        self.git("add", "--force", "jobs")
+        self.git("commit", "-q", "-S", "-m", f"Ask for {job}")
+        if push:
+            self.git("push", "-q", "origin", "HEAD")
+        return self.git("rev-parse", "HEAD")
+
+    def merge(self, commit: str, message: str = "Aggregates only") -> str:
+        """An approval by plain git, not pushed; its commit."""
+        self.git("fetch", "-q", "origin")
+        self.git("switch", "-q", "approved")
+        self.git("merge", "-q", "--ff-only", "origin/approved")
+        self.git("merge", "-q", "-S", "--no-ff", commit, "-m", message)
+        return self.git("rev-parse", "HEAD")
+
+    def approve(self, commit: str) -> str:
+        merged = self.merge(commit)
+        self.git("push", "-q", "origin", "approved")
+        return merged
+
+
+@dataclass(frozen=True)
+class Town:
+    """A site with its people: where everything of one test lies."""
+
+    path: Path
+
+    @property
+    def site(self) -> Path:
+        return self.path / "centre"
+
+    @property
+    def repository(self) -> Path:
+        return self.site / "site.git"
+
+    def key(self, name: str) -> Path:
+        return self.path / "keys" / name
+
+    def desk(self, name: str, folder: str | None = None) -> Desk:
+        path = self.path / "desks" / (folder or name)
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            ok("git", "clone", "-q", self.repository, path, cwd=self.path)
+            configure(path, name, self.key(name))
+        return Desk(name, path)
+
+    def refs(self) -> dict[str, str]:
+        lines = ok("git", "for-each-ref", "--format=%(refname) %(objectname)", cwd=self.repository).splitlines()
+        return dict(line.split() for line in lines)
+
+    def gitqueue(self, *argv: str | Path, **more: object) -> Done:
+        return run(sys.executable, "-m", "gitqueue", "-C", self.site, *argv, cwd=self.path, **more)  # type: ignore[arg-type]
+
+    def serve(self) -> Done:
+        done = self.gitqueue("serve", "--once")
+        assert done.code == 0, f"{done.out}\n{done.err}"
+        return done
+
+
+def configure(path: Path, name: str, key: Path) -> None:
+    """git's own signing configuration, as any person would have it."""
+    values = {
+        "user.name": name,
+        "user.email": f"{name}@uni.example",
+        "gpg.format": "ssh",
+        "user.signingkey": f"{key}.pub",
+        "commit.gpgsign": "false",
+        "advice.detachedHead": "false",
+    }
+    for setting, value in values.items():
+        ok("git", "config", setting, value, cwd=path)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site with two owners' worth of people and one dataset; never changed by a test."""
+    base = tmp_path_factory.mktemp("template")
+    (base / "keys").mkdir()
+    for name in PEOPLE:
+        ok("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", base / "keys" / name, cwd=base)
+    call = (sys.executable, "-m", "gitqueue")
+    owner = ("--owner", "owen", "--email", "owen@uni.example", "--key", base / "keys" / "owen")
+    ok(*call, "init", base / "centre", *owner, cwd=base)
+    town = Town(base)
+    desk = town.desk("owen")
+    for name, role in (("olga", "owner"), ("rachel", "requester"), ("rolf", "requester")):
+        where = ("--email", f"{name}@uni.example", "--key", base / "keys" / f"{name}.pub", "--role", role)
+        ok(*call, "person", "add", name, *where, cwd=desk.path)
+    (base / "features.csv").write_bytes(MOCK)
+    (base / "data").mkdir()
+    (base / "data" / "features.csv").write_bytes(REAL)
+    _let_in(base)
+    asset = ("--asset", f"features={base / 'data' / 'features.csv'}", "--mock", f"features={base / 'features.csv'}")
+    ok(*call, "dataset", "add", "cancer", "--title", "Cancer", *asset, "--identifier", "patient_id", cwd=desk.path)
+    ok(*call, "policy", "set", "results=plain", cwd=desk.path)
+    shutil.rmtree(desk.path)
+    return base
+
+
+def _let_in(path: Path) -> None:
+    """pytest makes its folders 0700; the account that jobs run as must reach a site below them."""
+    for folder in (path, *path.parents):
+        if folder.stat().st_uid == os.geteuid() and folder.stat().st_mode & 0o005 != 0o005:
+            folder.chmod(0o755)
+
+
+@pytest.fixture
+def town(template: Path, tmp_path: Path) -> Town:
+    """A copy of the template, for one test."""
+    _let_in(tmp_path)
+    path = tmp_path / "town"
+    shutil.copytree(template, path, symlinks=True)
+    return Town(path)
+
+
+@pytest.fixture
+def owen(town: Town) -> Desk:
+    return town.desk("owen")
+
+
+@pytest.fixture
+def olga(town: Town) -> Desk:
+    return town.desk("olga")
+
+
+@pytest.fixture
+def rachel(town: Town) -> Desk:
+    return town.desk("rachel")
