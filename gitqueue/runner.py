@@ -55,6 +55,7 @@ class Runner:
         self.settings = self.site.settings()
         self.pool = ThreadPoolExecutor(self.settings.executor.jobs + 1, thread_name_prefix="job")
         self.premises = Premises(self.site, self.settings)
+        self.tips = memory.Tips(self.site)
         self.taken = set(execute.claimed(self.premises))
         self.chain = memory.recall(self.site, self.settings.root, self.taken)
 
@@ -74,6 +75,15 @@ class Runner:
             self._announce("\n".join([*error.lines(), f"gitqueue: next: {memory.mending(self.site, self.chain, tip)}"]))
         self._remember()
 
+    def watch(self) -> None:
+        """Results and reviews only go forward: one that has gone, or gone back, is an alarm, and is not run again."""
+        now = {str(ref): tip for ref, tip in self.premises.queue.refs(Kind.RESULT, Kind.REVIEW).items()}
+        wrong = self.tips.compare(now, self.premises.objects.descends)
+        if wrong:
+            error = Tampered(*wrong)
+            self.alarm = self.alarm or error
+            self._announce("\n".join(error.lines()))
+
     def _announce(self, text: str) -> None:
         if text != self._announced:
             self.say(text)
@@ -91,6 +101,7 @@ class Runner:
     def once(self) -> bool:
         """One pass: whether anything was begun."""
         self.verify()
+        self.watch()
         begun = False
         for job in self._live():
             begun |= self._attend(job)
@@ -229,6 +240,7 @@ def serve(site: Site, say: Say, once: bool) -> Tampered | None:
     """Be the site's runner until stopped; `once`: until nothing is left to do now. The alarm, if any."""
     with _only_one(site), Bell(site.socket) as bell:
         runner = Runner(site, say)
+        local.prepare()
         _listen_to_signals(runner)
         while not (runner.stopping and not runner.busy):
             runner.settle()

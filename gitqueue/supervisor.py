@@ -57,6 +57,7 @@ def main() -> int:
 def own(folder: str, lock: int) -> None:
     """A supervisor's whole life, as the first process of its pid namespace. `lock` is held until it ends."""
     plan, started = None, time.time()
+    os.umask(0o022)  # the sandbox user reads what we write into scratch, whatever the runner's umask
     os.set_inheritable(lock, False)
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     with os.fdopen(lock, "rb"):
@@ -74,9 +75,9 @@ def supervise(folder: str, plan: Plan, stop: Stop) -> Ended:
     """Run the plan in its folder and collect; the job's processes, mounts and groups are gone afterwards."""
     uid, gid = _user(plan)
     started = time.time()
-    with closing(Log(f"{folder}/log", LOG_BYTES)) as log, limits.groups(plan.limits, _name(folder)) as groups:
+    with closing(Log(f"{folder}/log", LOG_BYTES)) as log, limits.groups(plan.limits, group_name(folder)) as groups:
         output, scratch = _spaces(folder, plan, uid, gid)
-        processes = None if groups.folder("pids") else plan.limits.processes
+        processes = None if groups.folder("pids") else plan.limits.processes + 1
         arguments = sandbox.arguments(plan, scratch, output, processes)
         bounded = ((output, "output-limit"), (scratch, "memory-limit"))
         setting = Setting(uid, gid, plan.limits, groups, f"{folder}/seccomp.bpf", bounded, stop)
@@ -153,8 +154,8 @@ def _inspect(folder: str, plan: Plan, user: tuple[int | None, int | None], scrat
     command = ("/usr/bin/python3", "-I", "inspect.py", "/output")
     look = replace(plan, command=command, job=tool, binds=(shown,), environment=(), limits=INSPECTION)
     capture = Capture(INSPECTION_BYTES)
-    with limits.groups(INSPECTION, _name(folder) + "-inspection") as groups:
-        processes = None if groups.folder("pids") else INSPECTION.processes
+    with limits.groups(INSPECTION, group_name(folder) + "-inspection") as groups:
+        processes = None if groups.folder("pids") else INSPECTION.processes + 1
         setting = Setting(*user, INSPECTION, groups, f"{folder}/seccomp.bpf", (), stop)
         outcome = confined.run(sandbox.arguments(look, scratch, None, processes), setting, capture)
     if outcome.exit_code == 0 and not outcome.stopped and capture.whole:
@@ -172,7 +173,7 @@ def _lent(folder: str, gid: int | None) -> str:
     return folder
 
 
-def _name(folder: str) -> str:
+def group_name(folder: str) -> str:
     """For control groups: no two living supervisors have the same lock file."""
     return f"job-{os.stat(folder).st_dev:x}-{os.stat(folder).st_ino:x}"
 

@@ -107,7 +107,8 @@ class Clone:
         try:
             extra = {"GIT_INDEX_FILE": str(index)}
             self.git("read-tree", "HEAD", extra=extra)
-            self.git("add", "--all", "--", folder, extra=extra)
+            if (self.path / folder).exists():
+                self.git("add", "--all", "--", folder, extra=extra)
             return self.git("write-tree", extra=extra).strip()
         finally:
             index.unlink(missing_ok=True)

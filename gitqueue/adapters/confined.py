@@ -169,7 +169,7 @@ class _Watch:
         if not self._weak:
             return ""
         limits, pids = self._setting.limits, _others()
-        if sum(_threads(pid) for pid in pids) >= limits.processes:
+        if sum(_threads(pid) for pid in pids) >= limits.processes + held.BUBBLEWRAP:
             return "process-limit"
         if sum(_resident(pid) for pid in pids) > limits.memory and sum(map(_share, pids)) > limits.memory:
             return "memory-limit"

@@ -17,6 +17,7 @@ ROOT = "/sys/fs/cgroup"
 NAME = "gitqueue"  # our folder in each hierarchy
 LEAF = "gitqueue-runner"  # v2 lets no processes live beside controlled children: the runner moves here
 OPEN_FILES = 1024
+BUBBLEWRAP = 2  # its own processes, which are not the job's: one outside, and the first one inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +224,7 @@ def _set(found: Groups, limits: Limits) -> None:
             with suppress(FileNotFoundError):  # kernels without swap accounting lack its file
                 _write(f"{folder}/{name}", value or str(limits.memory))
     if folder := found.folder("pids"):
-        _write(f"{folder}/pids.max", str(limits.processes))
+        _write(f"{folder}/pids.max", str(limits.processes + BUBBLEWRAP))
     if folder := found.folder("cpu"):
         quota = max(1000, int(limits.cpus * 100_000))
         for name, value in _CPU[found.version](quota):

@@ -1,7 +1,7 @@
 """What the runner remembers of the chain between two starts: its verified tip, and the approvals that still wait."""
 
 import json
-from collections.abc import Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import asdict
 
 from gitqueue import refs
@@ -40,6 +40,35 @@ def recall(site: Site, root: str, spent: Set[JobId]) -> Chain:
             f"what the runner remembers ({site.memory(_NAME)}) is damaged: {error}",
             step=f"rm {site.memory(_NAME)}, and the whole chain is verified anew",
         ) from error
+
+
+class Tips:
+    """Where the refs stood that only go forward: results and reviews. What somebody removed or rewound behind the
+    gate's back is found by it."""
+
+    _NAME = "tips.json"
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._tips: dict[str, str] = json.loads(site.recall(self._NAME) or "{}")
+
+    def compare(self, now: Mapping[str, str], descends: Callable[[str, str], bool]) -> tuple[str, ...]:
+        """What has gone or gone back since it was last seen; the rest is remembered. `now`: ref -> commit."""
+        wrong = {name: tip for name, tip in self._tips.items() if not _forward(tip, now.get(name), descends)}
+        tips = {**now, **wrong}
+        if tips != self._tips:
+            self._tips = tips
+            self._site.remember(self._NAME, json.dumps(tips, sort_keys=True))
+        return tuple(self._said(name, tip, now.get(name)) for name, tip in sorted(wrong.items()))
+
+    def _said(self, name: str, tip: str, there: str | None) -> str:
+        what = f"was moved back to {there[:12]}" if there else "has gone"
+        back = f"git -C {self._site.repository} update-ref {name} {tip}"
+        return f"{name} {what}; it stood at {tip[:12]}: put it back with {back}"
+
+
+def _forward(old: str, new: str | None, descends: Callable[[str, str], bool]) -> bool:
+    return new is not None and (new == old or descends(new, old))
 
 
 def mending(site: Site, chain: Chain, tip: str | None) -> str:

@@ -1,5 +1,6 @@
 """Templates, by jinja2. Text for people; `page` escapes for HTML."""
 
+import textwrap
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ def _environment() -> "Environment":
 
     # A name that a template uses and nobody gave is a bug, not an empty string. Terminal text, YAML and Markdown
     # are not HTML: what people wrote in them is escaped by rules/tree.escape before it comes here.
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(resources.folder("templates")),
         undefined=StrictUndefined,
         autoescape=False,
@@ -23,6 +24,19 @@ def _environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["quoted"] = quoted
+    environment.filters["one_line"] = one_line
+    return environment
+
+
+def quoted(text: str, width: int = 74) -> str:
+    """What a person wrote, set in so that no line of it can pass for one of ours."""
+    lines = [wrapped for line in text.strip().splitlines() for wrapped in textwrap.wrap(line, width) or [""]]
+    return "\n".join(f"  | {line}" for line in lines)
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def template(name: str) -> "Template":

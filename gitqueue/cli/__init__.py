@@ -37,12 +37,13 @@ for _title, _commands in (
 
 def main() -> None:
     """Run one command and exit with its code (design/3-commands.md)."""
-    sys.exit(_run())
+    sys.exit(run(sys.argv[1:]))
 
 
-def _run() -> int:
+def run(argv: list[str]) -> int:
+    """Run one command; its exit code."""
     try:
-        return int(cli(standalone_mode=False) or 0)
+        return int(cli(argv, prog_name="gitqueue", standalone_mode=False) or 0)
     except GitqueueError as error:
         for line in error.lines():
             click.echo(line, err=True)
@@ -69,5 +70,5 @@ def _usage(error: click.ClickException) -> int:
     click.echo(f"gitqueue: {error.format_message().rstrip('.')}", err=True)
     context = getattr(error, "ctx", None)
     if context is not None:
-        click.echo(f"gitqueue: next: {context.command_path.replace('__main__.py', 'gitqueue')} --help", err=True)
+        click.echo(f"gitqueue: next: {context.command_path} --help", err=True)
     return 2

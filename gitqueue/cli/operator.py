@@ -8,7 +8,7 @@ import cloup
 
 from gitqueue.cli import show
 from gitqueue.cli.place import at_site, here
-from gitqueue.errors import Mistake, OperatorNeeded
+from gitqueue.errors import Mistake, OperatorNeeded, Tampered
 
 
 @cloup.command(epilog="Example: gitqueue init cancer-centre --owner owen --key ~/.ssh/id_ed25519")
@@ -95,7 +95,7 @@ def serve(context: click.Context, once: bool) -> None:
         raise OperatorNeeded(*problems)
     alarm = runner.serve(site, show.note, once)
     if alarm is not None:
-        raise alarm
+        raise Tampered("the runner found tampering; its words stand above", step="mend it, then start the runner again")
 
 
 @cloup.command(epilog="Example: gitqueue -C cancer-centre status")

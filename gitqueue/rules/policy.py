@@ -222,7 +222,7 @@ def _ecdsa(curve: bytes) -> Callable[[list[bytes]], bool]:
 
 
 def _hardware(inner: Callable[[list[bytes]], bool]) -> Callable[[list[bytes]], bool]:
-    return lambda fields: len(fields) > 1 and bool(fields[-1]) and inner(fields[:-1])
+    return lambda fields: bool(fields and fields[-1]) and inner(fields[:-1])
 
 
 _KINDS: dict[str, Callable[[list[bytes]], bool]] = {

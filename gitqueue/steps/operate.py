@@ -2,8 +2,10 @@
 
 import os
 import pwd
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +107,7 @@ def _accounts(site: Site) -> Iterator[Ailment]:
     try:
         pwd.getpwnam(user)
     except KeyError:
-        yield Ailment(f"there is no account {user!r} for jobs to run as", make_user_line(user), lambda: make_user(user))
+        yield Ailment(f"there is no account {user!r} for jobs to run as", make_user_line(user), partial(make_user, user))
 
 
 def make_user_line(user: str) -> str:
@@ -114,8 +116,6 @@ def make_user_line(user: str) -> str:
 
 def make_user(user: str = SANDBOX_USER) -> None:
     """Make the account that jobs run as, unless it is there. Raises OperatorNeeded with the line that makes it."""
-    import subprocess
-
     try:
         pwd.getpwnam(user)
         return
@@ -166,10 +166,8 @@ def _configuration(site: Site, hardened: Mapping[str, str]) -> Iterator[Ailment]
         there = _config(repository)
         wrong = [name for name, value in hardened.items() if there.get(name.lower()) != value]
         if wrong:
-            what = (
-                f"{repository.name} has {len(wrong)} settings that are not as hardened as they were: {', '.join(wrong)}"
-            )
-            yield Ailment(what, "gitqueue doctor --fix", lambda r=repository: _harden(r, hardened))  # type: ignore[misc]
+            what = f"{repository.name} has settings that are not as hardened as they were: {', '.join(wrong)}"
+            yield Ailment(what, "gitqueue doctor --fix", partial(_harden, repository, hardened))
 
 
 def _config(repository: Path) -> dict[str, str]:
@@ -188,11 +186,8 @@ def _hooks(site: Site, python: str) -> Iterator[Ailment]:
         target = site.repository / "hooks" / name
         sound = target.is_file() and target.read_text() == resources.hook(name, python) and os.access(target, os.X_OK)
         if not sound:
-            yield Ailment(
-                f"the hook {name} is not the one of this gitqueue",
-                "gitqueue doctor --fix",
-                lambda t=target, n=name: _install(t, n, python),
-            )  # type: ignore[misc]
+            what = f"the hook {name} is not the one of this gitqueue"
+            yield Ailment(what, "gitqueue doctor --fix", partial(_install, target, name, python))
 
 
 def _install(target: Path, name: str, python: str) -> None:

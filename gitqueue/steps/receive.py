@@ -123,7 +123,7 @@ def _unfinished(gate: Gate) -> Iterator[JobId]:
 def _judge_request(gate: Gate, ref: Ref, old: str | None, new: str) -> Verdict:
     job, approved = _job(ref), gate.approved
     site = gate.history.site(approved)
-    if gate.objects.at(gate.objects.commit(approved).tree, job.folder) is not None:
+    if gate.objects.at(gate.objects.commit(approved).tree, job.folder) is not None or _claimed(gate, job):
         return Verdict((f"{job} was approved and takes nothing more: changed code is a new job, with a new name",), ())
     request = gate.history.request(job, new, approved, gate.history.people(approved), gate.now)
     reasons = [*judge_request(request), *_quota(gate, job, site, old)]

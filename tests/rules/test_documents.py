@@ -73,7 +73,7 @@ def test_a_date_is_a_whole_day_of_the_calendar(word: str) -> None:
     assert reasons(f"name: x\nfrom: {word}") == (f"job.yaml: from is {word!r}; wanted is a date, as in 2026-01-31",)
 
 
-@pytest.mark.parametrize("nothing", ["", "~", "null"])
+@pytest.mark.parametrize("nothing", ["", "~", "null", "Null", "NULL"])
 def test_an_empty_value_is_nothing_and_no_text(nothing: str) -> None:
     assert read(f"name: x\nproject: {nothing}\nremote: {nothing}").project is None
     assert reasons(f"name: {nothing}") == ("job.yaml: name is empty; wanted is text",)
@@ -198,7 +198,7 @@ def test_deep_nesting_is_refused_at_once(text: str) -> None:
 
 
 def test_sixteen_levels_are_read() -> None:
-    assert reasons("[" * 16 + "]" * 16) == ("job.yaml: the file is a list; wanted is a mapping, `key: value`",)
+    assert reasons("[" * 16 + "x" + "]" * 16) == ("job.yaml: the file is a list; wanted is a mapping, `key: value`",)
     assert "nested deeper" in reasons("[" * 17 + "x" + "]" * 17)[0]
 
 
@@ -207,6 +207,15 @@ def test_an_answer_is_bounded_whatever_was_sent() -> None:
     found = reasons("".join(f"k{number}: x\n" for number in range(20_000)))
     assert (len(found), found[-1]) == (documents.MOST + 1, "job.yaml: and more: mend these first")
     assert time.monotonic() - began < 2
+
+
+def test_fifty_reasons_are_given_in_full() -> None:
+    assert documents.capped("x" * 50) == ("x",) * 50
+    assert documents.capped("x" * 51) == (*"x" * 50, "and more: mend these first")
+
+
+def test_a_quoted_merge_sign_is_a_key_like_any_other() -> None:
+    assert reasons("name: x\n'<<': y")[0].startswith("job.yaml: unknown key '<<' at top level")
 
 
 def test_a_quoted_value_is_short_and_harmless_to_a_terminal() -> None:

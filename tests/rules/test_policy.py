@@ -191,6 +191,8 @@ GOOD = [
     OWEN,
     ed25519(1, "owen@desk with blanks"),
     line("ssh-rsa", E65537, N3072),
+    line("ssh-rsa", number(3), N3072),
+    line("ssh-rsa", number(2**64 - 1), number(2**16383 + 1)),
     line("ecdsa-sha2-nistp256", b"nistp256", POINT),
     line("ecdsa-sha2-nistp384", b"nistp384", b"\x04" + b"p" * 96),
     line("ecdsa-sha2-nistp521", b"nistp521", b"\x04" + b"p" * 132),
@@ -228,7 +230,9 @@ def swapped(text: str, kind: str) -> str:
         (line("ssh-ed25519", b"x" * 32, b"more"), "is damaged"),
         (swapped(OWEN, "ssh-rsa"), "is damaged"),
         (swapped(OWEN, "sk-ssh-ed25519@openssh.com"), "is damaged"),
+        (line("sk-ssh-ed25519@openssh.com"), "is damaged"),
         (line("sk-ssh-ed25519@openssh.com", b"x" * 32), "is damaged"),
+        (line("sk-ssh-ed25519@openssh.com", b"x" * 31, b"ssh:"), "is damaged"),
         (line("sk-ssh-ed25519@openssh.com", b"x" * 32, b""), "is damaged"),
         (line("ecdsa-sha2-nistp256", b"nistp384", POINT), "is damaged"),
         (line("ecdsa-sha2-nistp256", b"nistp256", b"\x02" + b"p" * 32), "is damaged"),
@@ -239,6 +243,7 @@ def swapped(text: str, kind: str) -> str:
         (line("ssh-rsa", b"", N3072), "is damaged"),
         (line("ssh-rsa", E65537, b"\0" + N3072), "is damaged"),
         (line("ssh-rsa", E65537, N3072.lstrip(b"\0")), "is damaged"),
+        (line("ssh-rsa", E65537, number(2**16384 + 1)), "is RSA of 16385 bits; use 3072 to 16384"),
         (line("ssh-rsa", E65537, number(2**3070 + 1)), "is RSA of 3071 bits; use 3072 to 16384"),
         (line("ssh-rsa", E65537, number(2**2047 + 1)), "is RSA of 2048 bits; use 3072 to 16384"),
     ],
@@ -261,8 +266,9 @@ def test_a_truncated_base64_ending_is_not_the_same_key() -> None:
 
 
 def test_a_site_in_order_has_no_faults() -> None:
+    key = Key(key=OWEN, since=datetime.date(2000, 1, 1), until=datetime.date(2999, 12, 31))
     folk = people(
-        owner(email="owen@centre.example"),
+        person("owen", "owner", keys=(key,), email="owen@centre.example"),
         person(
             "rachel", "requester", "owner", keys=(Key(key=RACHEL),), email="r.b+c@uni.example", affiliation="Ü of X"
         ),
@@ -418,6 +424,16 @@ def test_a_dataset_names_its_mock_files_below_mock(assets: str, reason: str) -> 
     with pytest.raises(Faulty) as caught:
         dataset(f"title: T\nassets: {assets}")
     assert caught.value.reasons[0].startswith(f"datasets/bc/dataset.yaml: {reason}")
+
+
+def test_the_texts_of_a_dataset_are_clean() -> None:
+    with pytest.raises(Faulty) as caught:
+        dataset('title: T\nassets: {}\ndescription: "a\\u202e"\nidentifiers: [id, "a\\nb"]')
+    assert caught.value.reasons == (
+        "datasets/bc/dataset.yaml: description holds the invisible character U+202E; remove it",
+        "datasets/bc/dataset.yaml: identifier is 'a\\nb'; it must be one line without tabs",
+    )
+    assert dataset('title: T\nassets: {}\ndescription: "a\\nb"').description == "a\nb"
 
 
 def test_a_dataset_has_a_name_that_a_job_can_ask_for() -> None:

@@ -1,0 +1,69 @@
+"""Where a job stands: the table, the function, and their agreement."""
+
+import itertools
+
+import pytest
+
+from gitqueue.rules.lifecycle import (
+    FINAL_RUNS,
+    MOVES,
+    OPEN,
+    Decision,
+    JobFacts,
+    State,
+    diagram,
+    may_move,
+    next_step,
+    state,
+)
+
+D, S = Decision, State
+STANDING = [
+    ((), False, None, S.PENDING),
+    ((D.COMMENT,), False, None, S.PENDING),
+    ((D.REJECTED,), False, None, S.REJECTED),
+    ((D.REJECTED, D.CHANGES_REQUESTED), False, None, S.CHANGES_REQUESTED),
+    ((D.CHANGES_REQUESTED, D.COMMENT), False, None, S.CHANGES_REQUESTED),
+    ((D.CANCEL,), False, None, S.CANCELLED),
+    ((), True, None, S.APPROVED),
+    ((D.REJECTED,), True, None, S.APPROVED),
+    ((D.CANCEL,), True, None, S.CANCELLED),
+    ((), True, S.RUNNING, S.RUNNING),
+    ((D.CANCEL,), True, S.RUNNING, S.RUNNING),
+    ((D.RELEASE,), True, S.HELD, S.HELD),
+    ((D.CANCEL,), True, S.COMPLETED, S.COMPLETED),
+]
+
+
+@pytest.mark.parametrize(("decisions", "approved", "result", "expected"), STANDING)
+def test_results_speak_before_the_chain_and_the_chain_before_the_review(
+    decisions: tuple[Decision, ...], approved: bool, result: State | None, expected: State
+) -> None:
+    assert state(JobFacts(decisions, approved, result)) is expected
+
+
+def test_every_state_can_be_reached_from_the_beginning_and_says_who_acts_next() -> None:
+    reached: set[State | None] = {None}
+    for _ in State:
+        reached |= {move.end for move in MOVES if move.start in reached}
+    assert reached - {None} == set(State)
+    assert all(next_step(one) for one in State)
+
+
+def test_a_job_that_ran_to_its_end_never_moves_again() -> None:
+    for end, other in itertools.product(FINAL_RUNS, State):
+        assert not may_move(end, other)
+    assert not FINAL_RUNS & OPEN
+
+
+def test_nothing_runs_without_approval_and_nothing_is_released_without_a_run() -> None:
+    assert [move.start for move in MOVES if move.end is S.RUNNING] == [S.APPROVED]
+    assert {move.start for move in MOVES if move.end is S.COMPLETED} == {S.RUNNING, S.HELD}
+
+
+def test_the_diagram_holds_every_move() -> None:
+    drawn = diagram()
+    for move in MOVES:
+        assert f"{move.actor}: {move.action}" in drawn
+    assert "pending --> approved: owner: signed merge" in drawn
+    assert "[*] --> pending: requester: push request" in drawn

@@ -1,0 +1,47 @@
+"""Trailers are read strictly, and written so that they read back."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gitqueue.rules.lifecycle import Decision, Reason, State
+from gitqueue.rules.notes import ResultText, compose, parse_result, parse_review
+
+R = "a" * 40
+
+
+@given(st.sampled_from(State), st.integers(1, 999999), st.sampled_from([None, *Reason]), st.sampled_from([None, R]))
+def test_a_results_message_reads_back(state: State, attempt: int, reason: Reason | None, outputs: str | None) -> None:
+    text = ResultText(state, attempt, reason, outputs)
+    assert parse_result(text.message("rachel/x")) == text
+
+
+def test_a_review_message_reads_back() -> None:
+    values = {"Decision": "rejected", "Revision": R, "At": "main.py:3"}
+    found = parse_review(compose("Prints rows\n\nAll of them", values))
+    assert (found.decision, found.revision, found.at) == (Decision.REJECTED, R, "main.py:3")
+    assert found.reason == "Prints rows\n\nAll of them"
+
+
+WRONG = {
+    "x": "lacks the trailer Decision",
+    f"x\n\nDecision: fine\nRevision: {R}": "has the decision 'fine'",
+    f"x\n\nDecision: rejected\nDecision: comment\nRevision: {R}": "says Decision twice",
+    "x\n\nDecision: rejected": "lacks the trailer Revision",
+    "x\n\nDecision: rejected\nRevision: abc": "no full commit id",
+    f"x\n\nDecision: rejected\nRevision: {R}\nSigned-off-by: x": "has the trailer Signed-off-by, which means nothing",
+    f"x\n\nDecision: rejected\nRevision: {R}\nnot a trailer": "lacks the trailer Decision",
+    f"x\n\nDecision: release\nRevision: {R}\nOutputs: tip": "no full commit id",
+}
+
+
+@pytest.mark.parametrize(("message", "reason"), WRONG.items())
+def test_a_review_that_says_something_else_is_refused(message: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse_review(message)
+
+
+@pytest.mark.parametrize("message", ["x", "x\n\nState: done\nAttempt: 1", "x\n\nState: running", "x\n\nAttempt: 1"])
+def test_a_results_commit_that_says_something_else_is_none(message: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        parse_result(message)
