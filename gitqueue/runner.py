@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from time import time
+from time import monotonic, time
 
 from gitqueue import refs
 from gitqueue.adapters import memory
@@ -32,6 +32,7 @@ from gitqueue.steps import execute, publish, verify
 from gitqueue.steps.execute import Attempt
 
 POLL = 5.0
+RETRY = 30.0
 Say = Callable[[str], None]
 
 
@@ -40,13 +41,14 @@ class Runner:
     """One site's runner.
 
     `taken` are jobs that were claimed, now or ever; `begun` those that this process has in hand; `busy` the steps under
-    way in threads, by the job that they serve.
+    way in threads, by the job that they serve; `later` when a step that failed may be tried again.
     """
 
     site: Site
     say: Say
     busy: dict[JobId, "Future[None]"] = field(default_factory=dict)
     begun: set[JobId] = field(default_factory=set)
+    later: dict[JobId, float] = field(default_factory=dict)
     alarm: Tampered | None = None
     stopping: bool = False
     _announced: str = ""
@@ -168,11 +170,11 @@ class Runner:
         return begun
 
     def _running(self) -> "Counter[str]":
-        found: Counter[str] = Counter()
-        for folder in self.site.spool.iterdir():
-            if folder.name.count("+") == 2:
-                found[folder.name.split("+")[0]] += 1
-        return found
+        """How many jobs each requester has running, or in our hands on the way there."""
+        folders = (folder for folder in self.site.spool.glob("*+*+*") if local.observe(folder) == "running")
+        jobs = {tuple(folder.name.split("+")[:2]) for folder in folders}
+        jobs |= {(job.requester, job.name) for job in self.busy}
+        return Counter(requester for requester, _ in jobs)
 
     def _begin(self, approval: Approval) -> bool:
         self.begun.add(approval.job)
@@ -181,6 +183,8 @@ class Runner:
     # steps, in threads of their own
 
     def _do(self, job: JobId, step: Callable[[Premises], None]) -> bool:
+        if monotonic() < self.later.get(job, 0):
+            return False
         self.busy[job] = self.pool.submit(self._guarded, job, step)
         return True
 
@@ -189,8 +193,10 @@ class Runner:
             step(Premises(self.site, self.settings))
         except GitqueueError as error:
             self.say("\n".join(f"{job}: {line}" for line in error.lines()))
+            self.later[job] = monotonic() + RETRY
         except Exception:  # noqa: BLE001 - one job's bug must not stop the others; its traceback is kept
             self.say(f"{job}: {traceback.format_exc()}")
+            self.later[job] = monotonic() + RETRY
 
     def _run(self, premises: Premises, approval: Approval) -> None:
         run = execute.attempt(premises, approval)
@@ -233,7 +239,9 @@ class Runner:
                 step.result()
 
     def idle(self) -> bool:
-        return not self.busy and not self._running()
+        """Nothing is under way; what failed and may be tried again later does not count."""
+        folders = {tuple(folder.name.split("+")[:2]) for folder in self.site.spool.glob("*+*+*")}
+        return not self.busy and not folders - {(job.requester, job.name) for job in self.later}
 
 
 def serve(site: Site, say: Say, once: bool) -> Tampered | None:

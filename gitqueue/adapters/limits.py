@@ -178,37 +178,47 @@ def _own(controller: str) -> str | None:
 
 def _made(base: str, name: str, held: list[int]) -> str:
     folder = f"{base}/{name}"
-    if not os.path.isdir(folder) or not held or not _same(held, folder):
+    if not any(_is(fd, folder) for fd in held):  # v2 has one folder for all controllers
         sweep(base)
         held.append(_locked(folder))
     return folder
 
 
-def _same(held: list[int], folder: str) -> bool:
-    found = os.stat(folder)
-    return any((os.fstat(fd).st_dev, os.fstat(fd).st_ino) == (found.st_dev, found.st_ino) for fd in held)
+def _is(fd: int, folder: str) -> bool:
+    """Whether the open folder is still the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(folder))
+    except FileNotFoundError:
+        return False
 
 
 def _locked(folder: str) -> int:
     """Make and lock; again, if a sweeping neighbour took it for a leftover in between."""
     while True:
-        os.makedirs(folder, exist_ok=True)
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        if os.path.isdir(folder) and _same([fd], folder):
-            return fd
-        os.close(fd)
+        with suppress(FileNotFoundError):
+            os.makedirs(folder, exist_ok=True)
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if _is(fd, folder):
+                return fd
+            os.close(fd)
 
 
 def sweep(base: str) -> None:
     """Remove the groups whose supervisors are dead: nobody holds their lock."""
     for entry in os.scandir(base):
         if entry.is_dir(follow_symlinks=False):
-            fd = os.open(entry.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            with suppress(OSError):  # held by a living supervisor
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _removed(entry.path)
-            os.close(fd)
+            with suppress(OSError):  # gone meanwhile, or held by a living supervisor
+                _sweep_one(entry.path)
+
+
+def _sweep_one(folder: str) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _removed(folder)
+    finally:
+        os.close(fd)
 
 
 def _removed(folder: str) -> None:

@@ -83,28 +83,17 @@ def _given(ran: Ran) -> dict[str, Any]:
             "outputFiles": limits.output_files,
         },
         "enforced": dict(ran.ended.enforced),
-        "sandbox": [_public(word) for word in ran.ended.sandbox],
+        "sandbox": public_arguments(ran.ended.sandbox),
     }
 
 
-def _public(word: str) -> str:
-    """A sandbox argument without where things lie on the host: that is nobody's business outside."""
-    inside = (
-        "/usr",
-        "/etc",
-        "/data",
-        "/job",
-        "/output",
-        "/env",
-        "/opt",
-        "/bin",
-        "/sbin",
-        "/lib",
-        "/proc",
-        "/dev",
-        "/tmp",
-    )
-    return word if not word.startswith("/") or (word.startswith(inside) and "gitqueue" not in word) else "<host path>"
+def public_arguments(arguments: Sequence[str]) -> list[str]:
+    """The sandbox's arguments without where things lie on the host: that is nobody's business outside."""
+    words = list(arguments)
+    for at, word in enumerate(words[:-2]):
+        if word in ("--bind", "--ro-bind", "--ro-bind-try") and words[at + 1] != words[at + 2]:
+            words[at + 1] = "<host>"
+    return words
 
 
 def _materials(ran: Ran) -> list[dict[str, Any]]:

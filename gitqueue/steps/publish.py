@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gitqueue import refs
 from gitqueue.adapters import files, git, seal
@@ -22,16 +20,6 @@ from gitqueue.rules.notes import ResultText
 SEALED = "outputs.tar.age"
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What a run left, as it lies in its spool folder or in the vault."""
-
-    ended: Ended
-    plan: bytes
-    context: dict[str, Any]
-    flags: tuple[Flag, ...]
-
-
 def finish(premises: Premises, approval: Approval, attempt: int, folder: Path, now: float) -> State:
     """Collect an ended run: the vault first, then the results. May be done twice; the second time changes nothing."""
     ended = files.ended((folder / "ended.json").read_bytes())
@@ -45,7 +33,10 @@ def finish(premises: Premises, approval: Approval, attempt: int, folder: Path, n
     site = premises.history.site(approval.commit)
     if flags or (site.policy.release == "review" and ended.outputs):
         return _settle(premises, approval, ResultText(State.HELD, attempt, outputs=vault), {}, now)
-    return release(premises, approval, attempt, vault, now)
+    try:
+        return release(premises, approval, attempt, vault, now)
+    except OperatorNeeded:  # nobody could open it: it waits until an owner has added a key that can, and releases it
+        return _settle(premises, approval, ResultText(State.HELD, attempt, outputs=vault), {}, now)
 
 
 def give_up(premises: Premises, approval: Approval, result: ResultText, why: str, now: float) -> State:
@@ -118,13 +109,11 @@ def release(premises: Premises, approval: Approval, attempt: int, vault: str, no
     ended = files.ended(_vault_file(premises, tree, "ended.json"))
     ran = _ran(premises, approval, attempt, tree, ended)
     outputs = {output.name: _checked(premises, tree, output) for output in ended.outputs}
-    if premises.history.site(approval.commit).policy.results == "plain":
-        held = {f"outputs/{name}": data for name, data in outputs.items()}
-        statement = provenance.statement(ran, _digests(held), inside=False)
-    else:
-        held = {SEALED: _sealed(premises, ran, outputs)} if outputs else {}
-        statement = provenance.statement(ran, _digests(held), inside=False)
-    held["provenance.json"] = _json(statement)
+    plain = premises.history.site(approval.commit).policy.results == "plain"
+    held = {f"outputs/{name}": data for name, data in outputs.items()}
+    if held and not plain:
+        held = {SEALED: _sealed(premises, ran, held)}
+    held[provenance.FILE] = _json(provenance.statement(ran, _digests(held), inside=False))
     return _settle(premises, approval, ResultText(State.COMPLETED, attempt), held, now)
 
 
@@ -154,10 +143,9 @@ def _checked(premises: Premises, tree: str, output: Output) -> bytes:
     return data
 
 
-def _sealed(premises: Premises, ran: provenance.Ran, outputs: dict[str, bytes]) -> bytes:
-    held = {f"outputs/{name}": data for name, data in outputs.items()}
+def _sealed(premises: Premises, ran: provenance.Ran, held: dict[str, bytes]) -> bytes:
     inside = _json(provenance.statement(ran, _digests(held), inside=True))
-    return seal.seal(seal.pack({**held, "provenance.json": inside}), _recipients(premises, ran.approval.job))
+    return seal.seal(seal.pack({**held, provenance.FILE: inside}), _recipients(premises, ran.approval.job))
 
 
 def _recipients(premises: Premises, job: JobId) -> list[str]:

@@ -359,7 +359,7 @@ def test_a_limit_stops_what(site: Site, attempt: str) -> None:
 def test_a_fork_bomb_is_stopped(site: Site) -> None:
     if not site.as_root:
         pytest.skip("a bomb that gives up within 20 ms is not seen without control groups; the next one is")
-    ran = site.run({"main.sh": "b() { b | b & }; b; b | b; wait"}, BRIEF)
+    ran = site.run({"main.sh": "b() { b | b & }; b; while :; do :; done"}, BRIEF)
     assert ran.ended.reason == "process-limit", ran.because
 
 
@@ -433,7 +433,7 @@ def test_a_normal_users_delegated_groups_hold(delegated: Site, attempt: str) -> 
 
 
 def test_a_normal_users_delegated_groups_stop_a_fork_bomb(delegated: Site) -> None:
-    ran = delegated.run({"main.sh": "b() { b | b & }; b; b | b; wait"}, BRIEF)
+    ran = delegated.run({"main.sh": "b() { b | b & }; b; while :; do :; done"}, BRIEF)
     assert ran.ended.reason == "process-limit", ran.because
 
 
@@ -559,10 +559,6 @@ def test_a_killed_nursery_is_replaced(site: Site) -> None:
     nursery = local._nursery._process
     assert nursery
     nursery.kill()
-    assert site.run("").ended.reason == ""
-    nursery = local._nursery._process
-    assert nursery
-    nursery.kill()
     nursery.wait()
     assert site.run("").ended.reason == ""
 
@@ -593,6 +589,18 @@ def test_a_second_supervisor_for_the_same_folder_is_refused(site: Site) -> None:
         site.start(folder)
     local.cancel(folder)
     site.wait(folder)
+
+
+@pytest.mark.slow
+def test_many_jobs_at_once_do_not_sweep_each_other_away(site: Site) -> None:
+    """Five of 250 failed while a start removed groups that a neighbour was just making."""
+    if not site.as_root:
+        pytest.skip("needs control groups")
+    for turn in range(4):
+        folders = [site.job(f"job{turn}-{number}", "pass", replace(LIMITS, time=20)) for number in range(12)]
+        for folder in folders:
+            site.start(folder)
+        assert {site.wait(folder).ended.detail for folder in folders} == {""}
 
 
 def test_root_never_runs_a_job(site: Site) -> None:

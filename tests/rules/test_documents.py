@@ -28,6 +28,7 @@ class Doc(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     project: str | Inner | None = None
     people: Mapping[str, Inner] = msgspec.field(default_factory=dict)
     remote: None = None
+    extra: Inner | None = None
 
 
 def reasons(text: str | bytes, kind: type = Doc) -> tuple[str, ...]:
@@ -131,6 +132,8 @@ def test_every_fault_is_reported_at_once_with_its_path() -> None:
         ("name: x\ndatasets: {a: b}", "datasets is a mapping; wanted is a list, as in [a, b]"),
         ("name: x\nremote: y", "remote is 'y'; wanted is null: nothing else is understood yet"),
         ("name: x\nproject: [a]", "project is a list; wanted is text"),
+        ("name: x\nextra: a", "extra is 'a'; wanted is a mapping, `key: value`"),
+        ("name: x\nfrom: {a: b}", "from is a mapping; wanted is a date, as in 2026-01-31"),
     ],
 )
 def test_a_wrong_shape_is_told_what_is_wanted(text: str, reason: str) -> None:
@@ -220,6 +223,8 @@ def test_a_quoted_merge_sign_is_a_key_like_any_other() -> None:
 
 def test_a_quoted_value_is_short_and_harmless_to_a_terminal() -> None:
     assert len(reasons("name: x\ncount: " + "9" * 5000)[0]) < 150
+    assert documents.quote("x" * 60) == repr("x" * 60)
+    assert documents.quote("x" * 61) == repr("x" * 59 + "…")
     assert "\x1b" not in reasons('name: x\n"\\e[31m": 1')[0]
     assert "\u202e" not in reasons("name: x\npeople: {'a\u202eb': {cpus: x}}")[0]
 

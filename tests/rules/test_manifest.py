@@ -465,7 +465,19 @@ def test_a_site_that_takes_any_package_takes_plain_lines(line: str) -> None:
     assert locked(f"{line} {HASH}", "any") == ()
 
 
+@pytest.mark.parametrize("policy", ["locked", "any"])
+def test_a_last_line_that_promises_another_is_judged_too(policy: str) -> None:
+    assert locked(f"numpy==1.2 {HASH} \\", policy) == ()
+    assert locked("--index-url https://evil.example \\", policy)[0].endswith(ODD)
+
+
 # all at once, and bounded
+
+
+def test_the_largest_that_is_allowed_passes() -> None:
+    asked = Manifest(name="x" * 200, run="a" * 4000, tags=("t" * 50,) * 20, outputs=("*",) * 100)
+    assert judge(asked, SITE, {}, (), None) == ()
+    assert judge(job("environment: requirements.txt"), SITE, {}, FILES, b"#" * (2 * 2**20)) == ()
 
 
 def test_every_reason_is_told_at_once() -> None:
