@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from time import monotonic, time
 
 from gitqueue import refs
-from gitqueue.adapters import memory
+from gitqueue.adapters import journal, memory
 from gitqueue.adapters.executors import local
 from gitqueue.adapters.premises import Premises
 from gitqueue.adapters.queue import Job
@@ -26,9 +26,10 @@ from gitqueue.errors import GitqueueError, OperatorNeeded, Tampered
 from gitqueue.refs import JobId, Kind
 from gitqueue.rules.authority import OWNER
 from gitqueue.rules.chain import Approval
+from gitqueue.rules.journal import Entry, Event
 from gitqueue.rules.lifecycle import FINAL_RUNS, Decision, Reason, State
 from gitqueue.rules.notes import ResultText
-from gitqueue.steps import execute, publish, verify
+from gitqueue.steps import execute, publish, record, verify
 from gitqueue.steps.execute import Attempt
 
 POLL = 5.0
@@ -90,6 +91,7 @@ class Runner:
         if text != self._announced:
             self.say(text)
             self._announced = text
+            journal.leave(self.site.inbox, Entry(Event.ALARM, int(time()), "runner", reasons=tuple(text.splitlines())))
 
     def _remember(self) -> None:
         """Forget the approvals that are taken, and write down where we are."""
@@ -102,6 +104,7 @@ class Runner:
 
     def once(self) -> bool:
         """One pass: whether anything was begun."""
+        record.record(self.premises, time())
         self.verify()
         self.watch()
         begun = False
@@ -254,6 +257,7 @@ def serve(site: Site, say: Say, once: bool) -> Tampered | None:
             runner.settle()
             begun = runner.once()
             if once and not begun and runner.idle():
+                record.record(runner.premises, time())
                 break
             _wait(bell, runner)
         runner.pool.shutdown()

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from conftest import JOB, Desk, Town, ok
 
+from gitqueue.adapters.executors import local
+
 
 def state(town: Town, job: str) -> tuple[str, str | None]:
     row = json.loads(town.gitqueue("show", job, "--json").out)
@@ -95,7 +97,7 @@ def test_a_release_names_the_very_outputs_and_lets_exactly_them_out(town: Town) 
     town.serve()
     assert state(town, "rachel/job") == ("completed", None)
     rachel = town.desk("rachel")
-    fetched = rachel.gitqueue("results", "job", "-o", "out")
+    fetched = rachel.gitqueue("results", "job", "-o", rachel.path / "out")
     assert fetched.code == 0, fetched.err
     assert (rachel.path / "out" / "means.csv").read_text() == "patient_id,mean\n7,1\n"
     again = town.desk("owen").gitqueue("release", "rachel/job")
@@ -172,6 +174,7 @@ def test_a_runner_killed_while_a_job_runs_finds_it_again(town: Town) -> None:
     runner = served(town)
     asked(town, "import time; time.sleep(1.5)\n" + WRITE.format("means.csv", "a,b\n1,2\n"))
     wait_for(town, "rachel/job", "running")
+    started(town)
     runner.send_signal(signal.SIGKILL)
     runner.wait()
     town.serve()
@@ -193,6 +196,14 @@ def test_a_run_whose_supervisor_was_killed_is_interrupted_and_not_run_again(town
     runner.wait(10)
     town.serve()
     assert state(town, "rachel/job")[0] == "interrupted"
+
+
+def started(town: Town) -> None:
+    """Wait until a supervisor owns the job: the claim is a moment older."""
+    until = time.monotonic() + 5
+    while local.observe(town.site / "spool" / "rachel+job+1") != "running":
+        assert time.monotonic() < until, "the job was not started"
+        time.sleep(0.02)
 
 
 def killed(lock: Path) -> bool:

@@ -91,8 +91,8 @@ def floods(inbox: Path, now: float) -> Iterator[Letter]:
 
 
 def settled(objects: Objects, letter: Letter, now: float) -> Entry | None:
-    """The entry as the refs bear it out: accepted, or lost where nothing moved in time; None: too early to say."""
-    if letter.entry.event is not Event.ACCEPTED:
+    """The entry as the refs bear it out: as it stands, or lost where nothing moved in time; None: too early to say."""
+    if letter.entry.event is Event.REFUSED:
         return letter.entry
     if all(_arrived(objects, move) for move in letter.entry.moves):
         return letter.entry

@@ -37,6 +37,11 @@ class Site:
         return self.private / "vault.git"
 
     @property
+    def inbox(self) -> Path:
+        """Where hooks and the runner leave word of what they are about to do, until it is in the audit."""
+        return self.private / "inbox"
+
+    @property
     def key(self) -> Path:
         return self.private / "keys" / "runner"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitqueue import refs
-from gitqueue.adapters import data, environment, git, resources
+from gitqueue.adapters import data, environment, git, journal, resources
 from gitqueue.adapters.executors import local
 from gitqueue.adapters.files import write_atomic
 from gitqueue.adapters.history import SiteView
@@ -24,6 +24,7 @@ from gitqueue.refs import JobId
 from gitqueue.rules import manifest, planning, submission
 from gitqueue.rules.authority import OWNER
 from gitqueue.rules.chain import Approval
+from gitqueue.rules.journal import Entry, Event
 from gitqueue.rules.lifecycle import Decision, State
 from gitqueue.rules.manifest import Manifest
 from gitqueue.rules.notes import ResultText, trailers
@@ -84,8 +85,9 @@ def _announce(premises: Premises, run: Attempt, now: float) -> str | None:
     approval = premises.objects.commit(run.approval.commit)
     text = ResultText(State.RUNNING, run.number).message(run.job)
     commit = premises.commit(premises.objects, approval.tree, [approval.id], text, now)
-    created = git.move_refs(premises.site.repository, [RefMove(refs.result(run.job), None, commit)])
-    return commit if created else None
+    move = RefMove(refs.result(run.job), None, commit)
+    journal.leave(premises.site.inbox, Entry(Event.CLAIM, int(now), "runner", job=str(run.job), moves=(move,)))
+    return commit if git.move_refs(premises.site.repository, [move]) else None
 
 
 def _must_stand(premises: Premises, run: Attempt) -> None:

@@ -62,7 +62,7 @@ def found(path: Path, founder: Founder, python: str, documents: Mapping[str, byt
     for folder, mode in ((path, 0o755), (site.spool, 0o711), (site.private, 0o700)):
         folder.mkdir(mode=mode, exist_ok=True)
         folder.chmod(mode)
-    for folder in (site.private / "inbox", site.key.parent):
+    for folder in (site.inbox, site.key.parent):
         folder.mkdir(mode=0o700, exist_ok=True)
     _repository(site.repository)
     _repository(site.vault)

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from gitqueue import refs
-from gitqueue.adapters import files, git, seal
+from gitqueue.adapters import files, git, journal, seal
 from gitqueue.adapters.premises import Premises
 from gitqueue.errors import OperatorNeeded, Tampered
 from gitqueue.model import FILE, Ended, Output, RefMove
@@ -14,6 +14,7 @@ from gitqueue.rules import disclosure, policy, provenance
 from gitqueue.rules.authority import OWNER
 from gitqueue.rules.chain import Approval
 from gitqueue.rules.disclosure import Collected, Flag
+from gitqueue.rules.journal import Entry, Event
 from gitqueue.rules.lifecycle import Reason, State
 from gitqueue.rules.notes import ResultText
 
@@ -193,6 +194,10 @@ def _settle(premises: Premises, approval: Approval, result: ResultText, held: di
         {f"{folder}/{path}": (FILE, data) for path, data in held.items()},
     )
     commit = premises.commit(premises.objects, tree, [tip], result.message(approval.job), now)
-    if not git.move_refs(premises.site.repository, [RefMove(name, tip, commit)]):
+    move = RefMove(name, tip, commit)
+    words = (str(result.state), *((str(result.reason),) if result.reason else ()))
+    entry = Entry(Event.RESULT, int(now), "runner", job=str(approval.job), moves=(move,), reasons=words)
+    journal.leave(premises.site.inbox, entry)
+    if not git.move_refs(premises.site.repository, [move]):
         raise Tampered(f"{name} moved while the runner wrote it: is there a second runner?")
     return result.state

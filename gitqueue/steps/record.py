@@ -15,7 +15,7 @@ def record(premises: Premises, now: float) -> int:
 
     The audit moves before a letter goes, so a crash in between finds the letter again, and its entry by its id.
     """
-    inbox = premises.site.private / "inbox"
+    inbox = premises.site.inbox
     letters = [*journal.letters(inbox), *journal.floods(inbox, now)]
     if not letters:
         return 0
