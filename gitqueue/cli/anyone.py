@@ -90,10 +90,13 @@ def verify(context: click.Context, jobs: tuple[str, ...], json_: bool, offline: 
     chain = step.extend(place.queue.history, Chain(), root, place.queue.approved)
     wanted = [place.job(job) for job in jobs] if jobs else [job for job in place.queue.jobs() if job.results]
     checked = [step.results(place.queue, job, chain) for job in wanted]
+    entries = step.audit(place.queue, chain, root, place.audit_seen())
+    place.see_audit()
     if json_:
         show.document(
             {
                 "root": root,
+                "audit": entries,
                 "tip": chain.tip,
                 "approvals": len(chain.approvals),
                 "results": [str(job) for job in checked],
@@ -102,13 +105,46 @@ def verify(context: click.Context, jobs: tuple[str, ...], json_: bool, offline: 
         return
     show.say(f"the chain holds: {len(chain.approvals)} approvals from {root[:12]} to {(chain.tip or '')[:12]}")
     show.say(f"{len(checked)} results are the runner's, each on top of its approval, with the files that it names")
-    show.say("not seen from here: the vault, the audit of pushes, and what sealed results hold inside")
+    show.say(f"the audit holds: {entries} entries, each the runner's, and the refs stand where they say")
+    show.say("not seen from here: the vault, and what sealed results hold inside")
 
 
 def _root(place: Place) -> str:
     from gitqueue.steps import enter
 
     return place.site.settings().root if place.site else enter.verify_root(place.clone)
+
+
+@cloup.command(epilog="Example: gitqueue audit rachel/bc-mean")
+@click.argument("job", required=False)
+@click.option("--person", help="Only what this person did.")
+@click.option("--since", metavar="DAY", help="Only from this day on (UTC).")
+@click.option("--follow", is_flag=True, help="Go on telling, until stopped.")
+@show.as_json
+@show.offline
+@click.pass_context
+def audit(context: click.Context, /, job: str | None, json_: bool, offline: bool, follow: bool, **only: Any) -> None:
+    """What happened, oldest first: every push, claim, result and alarm, as the runner signed it."""
+    from dataclasses import asdict
+    from time import sleep
+
+    from gitqueue.rules.journal import sentence
+    from gitqueue.steps import tell
+
+    place = here(context, offline)
+    wanted = tell.Wanted(str(place.job_id(job)) if job else None, only["person"], only["since"])
+    entries, seen = tell.story(place.queue, wanted)
+    if json_:
+        show.document([{**asdict(entry), "event": str(entry.event)} for entry in entries])
+        return
+    while True:
+        for entry in entries:
+            show.say(sentence(entry))
+        if not follow:
+            return
+        sleep(2)
+        place = here(context, offline)
+        entries, seen = tell.story(place.queue, wanted, seen)
 
 
 @cloup.command(epilog="Example: gitqueue version")
@@ -119,4 +155,4 @@ def version() -> None:
     show.say(f"gitqueue {__version__}")
 
 
-COMMANDS = (list_, show_, comment, cancel, verify, version)
+COMMANDS = (list_, show_, comment, cancel, verify, audit, version)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from gitqueue.adapters.settings import Site
 
 
+_AUDIT_SEEN = "refs/gitqueue/audit-seen"
+
+
 class Place:
     """The clone or the site that a command works in."""
 
@@ -68,6 +71,15 @@ class Place:
         except Mistake:
             return None
         return held[0] if held else None
+
+    def audit_seen(self) -> str | None:
+        """Where this clone last saw the audit stand; the site itself has its runner's memory."""
+        return None if self.site is not None else self.queue.objects.ref(_AUDIT_SEEN)
+
+    def see_audit(self) -> None:
+        tip = self.queue.ref(refs.AUDIT)
+        if self.site is None and tip is not None:
+            self.clone.git("update-ref", _AUDIT_SEEN, tip)
 
     def job_id(self, text: str | None) -> JobId:
         """The job that a word means: its whole name, its last part where that is clear, else the current branch's."""

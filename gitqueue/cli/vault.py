@@ -1,17 +1,21 @@
 """What a run left, shown to an owner. The vault lies at the site; owners alone are let in."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from gitqueue import refs
 from gitqueue.adapters import settings
+from gitqueue.adapters.clone import Clone
 from gitqueue.adapters.objects import Objects
 from gitqueue.adapters.queue import Job
 from gitqueue.cli import show
 from gitqueue.cli.place import Place
-from gitqueue.errors import No, NotAllowed
+from gitqueue.errors import Mistake, No, NotAllowed
 
 _SHOWN = 40  # lines of a text output
 
@@ -42,17 +46,11 @@ class Left:
 
 def left(place: Place, job: Job) -> Left:
     """Read the vault. Raises NotAllowed where it cannot be reached from here, No where it holds nothing of the job."""
-    site = place.site or settings.find(Path(place.clone.url))
-    try:
-        objects = Objects(site.vault) if site else None
-        commit = objects.ref(refs.outputs(job.id)) if objects else None
-    except Exception as error:
-        raise NotAllowed(f"you cannot read the vault: {error}", step="an owner may, at the site") from error
-    if objects is None:
-        raise NotAllowed("the vault does not lie on this machine", step="look at the outputs at the site")
-    if commit is None:
-        raise No(f"{job.id} is {job.state}: its run has left nothing (yet)")
-    held = {path: objects.blob(entry.id) for path, entry in objects.files(objects.commit(commit).tree)}
+    with _vault(place, job) as objects:
+        commit = objects.ref(refs.outputs(job.id))
+        if commit is None:
+            raise No(f"{job.id} is {job.state}: its run has left nothing (yet)")
+        held = {path: objects.blob(entry.id) for path, entry in objects.files(objects.commit(commit).tree)}
     return Left(
         commit,
         {path.removeprefix("outputs/"): data for path, data in held.items() if path.startswith("outputs/")},
@@ -60,6 +58,50 @@ def left(place: Place, job: Job) -> Left:
         json.loads(held.get("ended.json", b"{}")),
         held.get("log", b"").decode("utf-8", "replace"),
     )
+
+
+@contextmanager
+def _vault(place: Place, job: Job) -> Iterator[Objects]:
+    """The vault, where it lies on this machine; else this job's part of it, fetched from the site and gone again: what
+    nobody has released does not stay in a clone."""
+    site = place.site or settings.find(Path(place.clone.url))
+    if site is None:
+        with TemporaryDirectory(prefix="gitqueue-vault-") as folder:
+            _fetch(place.clone, refs.outputs(job.id), folder)
+            yield Objects(Path(folder))
+        return
+    try:
+        objects = Objects(site.vault)
+    except Exception as error:
+        raise NotAllowed(f"you cannot read the vault: {error}", step="an owner may, at the site") from error
+    yield objects
+
+
+def _fetch(clone: Clone, ref: str, folder: str) -> None:
+    """A ref of the site's vault into a new repository, by the person's own git; nothing where the vault has no such
+    ref. Raises NotAllowed with the site's words."""
+    url = _beside(clone.git("ls-remote", "--get-url", "origin").strip())
+    clone.git("init", "--quiet", "--bare", folder)
+    connect = clone.config("core.sshCommand")
+    there = ("-c", f"core.sshCommand={connect}", f"--git-dir={folder}") if connect else (f"--git-dir={folder}",)
+    try:
+        clone.git(*there, "fetch", "--quiet", "--no-tags", url, f"{ref}:{ref}")
+    except Mistake as error:
+        # Only the exit code tells "no such ref" from "no such access"; so, asked for on this way alone.
+        try:
+            clone.git(*there, "ls-remote", "--exit-code", url, ref, ok=(2,))
+        except Mistake:
+            said = [line.strip() for line in str(error).splitlines() if line.strip().startswith("gitqueue: ")]
+            words = [line.removeprefix("gitqueue: ") for line in said] or [f"cannot read the vault {url!r}: {error}"]
+            raise NotAllowed(*words, step="look at the outputs at the site") from error
+
+
+def _beside(url: str) -> str:
+    """The vault's URL, by the site's."""
+    head, found, tail = url.rstrip("/").rpartition("site.git")
+    if not found or tail or not head.endswith(("/", ":")):
+        raise NotAllowed(f"the vault does not lie beside {url!r}", step="look at the outputs at the site")
+    return f"{head}private/vault.git"
 
 
 def tell(job: Job, found: Left) -> None:

@@ -1,7 +1,7 @@
 """The audit: what one entry says, written and read by a strict codec; anything unusual is tampering."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -143,3 +143,36 @@ def sentence(entry: Entry) -> str:
 
 def _names(entry: Entry) -> str:
     return ", ".join(move.name.removeprefix("refs/heads/") for move in entry.moves)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Where the audit's entries, in their order, say that the refs stand, and the first thing that cannot be."""
+
+    tips: Mapping[str, str | None]
+    fault: str
+
+
+def replay(entries: Iterable[tuple[str, Entry]], start: Mapping[str, str]) -> Told:
+    """Follow every movement from `start`, oldest entry first; each must begin where the one before it ended.
+
+    Entries are (audit commit, entry). What was lost moved nothing; the time of entries of one kind never goes back by
+    more than the time that a push may take to settle.
+    """
+    tips: dict[str, str | None] = dict(start)
+    seen: set[str] = set()
+    for commit, entry in entries:
+        if entry.id in seen:
+            return Told(tips, f"audit commit {commit[:12]} tells again what was told before")
+        seen.add(entry.id)
+        for move in entry.moves if entry.event in _MOVING else ():
+            if tips.get(move.name) != move.old:
+                there = (tips.get(move.name) or "nowhere")[:12]
+                said = (move.old or "nowhere")[:12]
+                fault = f"moves {move.name} from {said}, where it did not stand ({there})"
+                return Told(tips, f"audit commit {commit[:12]} {fault}")
+            tips[move.name] = move.new
+    return Told(tips, "")
+
+
+_MOVING = frozenset({Event.ACCEPTED, Event.CLAIM, Event.RESULT})

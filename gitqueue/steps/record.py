@@ -1,13 +1,53 @@
 """Record: what happened, appended to the audit and signed by the runner. The inbox is its only source."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from gitqueue import refs
 from gitqueue.adapters import journal
+from gitqueue.adapters.history import History
 from gitqueue.adapters.objects import EMPTY_TREE
 from gitqueue.adapters.premises import Premises
-from gitqueue.errors import Tampered
-from gitqueue.rules.journal import Entry, message
+from gitqueue.errors import GitqueueError, Tampered
+from gitqueue.model import RefMove
+from gitqueue.rules.authority import Signer
+from gitqueue.rules.journal import Entry, Event, message
+
+_MOST_MOVES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """One push as the gate judged it: what it would move, by whose connection, and the reasons against it."""
+
+    moves: Sequence[RefMove]
+    sender: str
+    reasons: tuple[str, ...]
+
+
+def word(history: History, push: Push, now: float) -> Entry:
+    """What the hook leaves of a push before anything moves."""
+    event = Event.REFUSED if push.reasons else Event.ACCEPTED
+    signer = _signer(history, push.moves)
+    return Entry(
+        event,
+        int(now),
+        sender=push.sender,
+        signer=signer.name if signer else "",
+        key=signer.fingerprint if signer else "",
+        moves=tuple(push.moves[:_MOST_MOVES]),
+        reasons=push.reasons,
+    )
+
+
+def _signer(history: History, moves: Sequence[RefMove]) -> Signer | None:
+    """Who signed the newest commit of what was pushed, where that can be told."""
+    approved = history.objects.ref(refs.APPROVED)
+    try:
+        people = history.people(approved or "")
+        return next((history.signed(move.new, people).signer for move in moves if move.new), None)
+    except GitqueueError:
+        return None
 
 
 def record(premises: Premises, now: float) -> int:

@@ -3,14 +3,17 @@
 from dataclasses import replace
 from itertools import pairwise
 
+from gitqueue import refs
+from gitqueue.adapters import journal
 from gitqueue.adapters.history import History
 from gitqueue.adapters.queue import Job, Queue
 from gitqueue.errors import GitqueueError, Tampered
 from gitqueue.model import Commit
-from gitqueue.refs import JobId
+from gitqueue.refs import JobId, Kind
 from gitqueue.rules import provenance
 from gitqueue.rules.authority import RUNNER
 from gitqueue.rules.chain import Approval, Chain, Link, judge_link
+from gitqueue.rules.journal import Told, replay
 
 
 class Broken(Tampered):
@@ -94,3 +97,45 @@ def _runners_and_nothing_else(queue: Queue, job: Job, commit: Commit, approval: 
     if folder is not None:
         held = {path: queue.objects.blob(entry.id) for path, entry in queue.objects.files(folder.id)}
         provenance.agree(held, str(job.id))
+
+
+# the audit
+
+
+def audit(queue: Queue, chain: Chain, root: str, seen: str | None) -> int:
+    """Replay the audit and hold it against the refs; how many entries. Raises Tampered at the first that is wrong.
+
+    `seen` is an audit tip that this clone knows from before: the audit must go on from it.
+    """
+    tip = queue.ref(refs.AUDIT)
+    if tip is None:
+        if seen is not None:
+            raise Tampered(f"the audit has gone; it stood at {seen[:12]}")
+        return 0
+    if seen is not None and not (queue.objects.has(seen) and queue.objects.descends(tip, seen)):
+        raise Tampered(f"the audit at {tip[:12]} does not go on from {seen[:12]}, where it stood before")
+    entries = list(journal.read(queue.objects, tip))[::-1]
+    people = queue.people
+    for commit, _ in entries:
+        signed = queue.history.signed(commit, people)
+        if signed.signer is None or not signed.signer.has(RUNNER):
+            raise Tampered(f"audit commit {commit[:12]} {signed.fault or 'is not signed by a runner'}")
+    told = replay(entries, {refs.APPROVED: root})
+    if told.fault:
+        raise Tampered(told.fault)
+    _agree(queue, told, chain)
+    return len(entries)
+
+
+def _agree(queue: Queue, told: Told, chain: Chain) -> None:
+    """The refs stand where the audit says, or further: it may be a moment behind, never ahead or elsewhere."""
+    now = {str(ref): tip for ref, tip in queue.refs(Kind.RESULT, Kind.REVIEW).items()}
+    now[refs.APPROVED] = chain.tip or ""
+    for name, tip in told.tips.items():
+        ref = refs.parse(name)
+        if tip is None or ref is None or ref.kind is Kind.REQUEST:
+            continue  # a request may be rewound, by its requester and by gc
+        there = now.get(name)
+        if there is None or not (queue.objects.has(tip) and queue.objects.descends(there, tip)):
+            stands = there[:12] if there else "nowhere"
+            raise Tampered(f"{name} stands {stands}, but the audit says {tip[:12]}")

@@ -1,4 +1,4 @@
-"""How well do thirty features tell malignant from benign? Writes accuracy.json: two numbers."""
+"""How well do thirty features tell malignant from benign? Two numbers."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ OUTPUT = Path(os.environ["GITQUEUE_OUTPUT"])
 
 
 def read(name: str) -> dict[str, list[str]]:
-    """The values of each patient, by patient_id, which is used for nothing else."""
+    """Each patient's values. The id joins the two tables, no more."""
     with (DATA / name).open(newline="") as file:
         _, *rows = csv.reader(file)
     return {patient: values for patient, *values in rows}
@@ -26,9 +26,14 @@ features, labels = read("features.csv"), read("labels.csv")
 X = np.array(list(features.values()), dtype=float)
 y = np.array([labels[patient][0] for patient in features])
 
-X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.25, stratify=y, random_state=12345)
-model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X_train, y_train)
+split = train_test_split(X, y, test_size=0.25, stratify=y, random_state=12345)
+X_train, X_test, y_train, y_test = split
+model = make_pipeline(StandardScaler(), LogisticRegression())
+model.fit(X_train, y_train)
 
-accuracy = {"train": round(model.score(X_train, y_train), 4), "test": round(model.score(X_test, y_test), 4)}
+accuracy = {
+    "train": round(model.score(X_train, y_train), 4),
+    "test": round(model.score(X_test, y_test), 4),
+}
 (OUTPUT / "accuracy.json").write_text(json.dumps(accuracy) + "\n")
 print("accuracy:", accuracy)

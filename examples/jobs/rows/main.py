@@ -13,11 +13,12 @@ def read(name):
         return list(csv.DictReader(file))
 
 
-patients = [{**features, **label} for features, label in zip(read("features.csv"), read("labels.csv"), strict=True)]
+features, labels = read("features.csv"), read("labels.csv")
+patients = [{**one, **other} for one, other in zip(features, labels, strict=True)]
 for patient in patients[:10]:
     print(patient)
 
 with (OUTPUT / "rows.csv").open("w", newline="") as file:
     table = csv.DictWriter(file, fieldnames=list(patients[0]))
     table.writeheader()
-    table.writerows(patient for patient in patients if patient["diagnosis"] == "malignant")
+    table.writerows(p for p in patients if p["diagnosis"] == "malignant")

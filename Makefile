@@ -1,0 +1,46 @@
+# make demo    the whole story, played in a fresh folder         make check   style, types, floors
+# make test    everything that must hold, before a push          make bench   what things cost, against their targets
+# make quick   its part for the inner loop, under 90 s           make storm   what takes minutes: storms, cross products
+# make install gitqueue into .venv                               make clean   remove what was made here
+#
+# Each installs what it needs on Debian 12, Ubuntu 24.04 or later, as root or with sudo; see examples/setup.sh.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+BIN := .venv/bin
+# Whole files stay on one worker, because their fixtures are costly; a worker that is done takes files of another.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+
+.PHONY: demo test quick storm bench check install dev clean
+.DEFAULT_GOAL := test
+
+demo: install
+	@$(BIN)/python examples/demo.py $(DEMO)
+
+test: check
+	$(PYTEST) -m "not storm"
+
+quick: check
+	$(PYTEST) -m "not slow and not storm"
+
+storm: dev
+	$(PYTEST) -m storm
+
+bench: dev
+	@$(BIN)/python benchmarks/run.py
+
+check: dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict gitqueue
+	$(BIN)/lint-imports
+
+install:
+	@examples/setup.sh
+
+dev:
+	@examples/setup.sh dev
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,323 @@
+"""What things cost, measured side by side in one run, against their targets: `make bench`.
+
+Each figure is a median. Where the target is about a difference, both sides are measured in turn, round by round, so
+that a machine that is busy for a while is busy for both. Exit code 1 where a target is missed.
+"""
+
+import argparse
+import os
+import pwd
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitqueue import refs
+from gitqueue.adapters import sandbox, signatures
+from gitqueue.adapters.git import move_refs
+from gitqueue.adapters.history import History
+from gitqueue.adapters.objects import Objects
+from gitqueue.adapters.settings import Site
+from gitqueue.model import FILE, Limits, Plan, RefMove
+from gitqueue.rules.chain import Chain
+from gitqueue.steps import verify
+from gitqueue.steps.operate import SANDBOX_USER
+
+GITQUEUE = str(Path(sys.executable).parent / "gitqueue")
+NOTHING = b"name: Nothing\nrun: /usr/bin/true\n"
+CHAIN = 300  # approvals
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table: medians in milliseconds; `target` None where none was set."""
+
+    what: str
+    milliseconds: float
+    target: float | None
+    how: str
+
+    @property
+    def missed(self) -> bool:
+        return self.target is not None and self.milliseconds > self.target
+
+
+def median(samples: list[float]) -> float:
+    return statistics.median(samples) * 1000
+
+
+def timed(call: Callable[[], object]) -> float:
+    since = time.perf_counter()
+    call()
+    return time.perf_counter() - since
+
+
+# --- a site to measure at --------------------------------------------------------------------------------------------
+
+
+def run(*argv: str | Path, cwd: Path) -> str:
+    words = [str(word) for word in argv]
+    done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, env=ENVIRONMENT)
+    if done.returncode:
+        raise SystemExit(f"bench: {' '.join(words)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout.strip()
+
+
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "GITQUEUE_", "SSH_"))},
+    **{"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "LC_ALL": "C.UTF-8"},
+}
+
+
+@dataclass(frozen=True)
+class Town:
+    base: Path
+
+    @property
+    def site(self) -> Site:
+        return Site(self.base / "centre")
+
+    def desk(self, name: str) -> Path:
+        path = self.base / name
+        if not path.exists():
+            run("git", "clone", "-q", self.site.repository, path, cwd=self.base)
+            for setting, value in self._settings(name).items():
+                run("git", "config", setting, value, cwd=path)
+        return path
+
+    def _settings(self, name: str) -> dict[str, str]:
+        key = f"{self.base}/{name}.key.pub"
+        who = {"user.name": name, "user.email": f"{name}@uni.example", "user.signingkey": key}
+        return {**who, "gpg.format": "ssh", "advice.detachedHead": "false"}
+
+
+@contextmanager
+def town() -> Iterator[Town]:
+    with tempfile.TemporaryDirectory(prefix="gitqueue-bench-", dir="/tmp") as name:
+        found = Town(Path(name))
+        found.base.chmod(0o755)
+        for who in ("owen", "rachel"):
+            run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{who}.key", cwd=found.base)
+        founder = ("--owner", "owen", "--email", "owen@uni.example", "--key", "owen.key")
+        run(GITQUEUE, "init", "centre", *founder, cwd=found.base)
+        desk = found.desk("owen")
+        run(GITQUEUE, "person", "add", "rachel", "--key", "../rachel.key.pub", cwd=desk)
+        run(GITQUEUE, "policy", "set", "requests.open=1000", "quota.running=2", cwd=desk)
+        yield found
+
+
+def commit(desk: Path, job: str, files: dict[str, bytes], message: str) -> str:
+    """A signed commit with these files on the request branch of the job, made if need be."""
+    branch = f"requests/{job}"
+    if run("git", "branch", "--show-current", cwd=desk) != branch:
+        run("git", "fetch", "-q", cwd=desk)
+        run("git", "switch", "-q", "-c", branch, "--no-track", "origin/approved", cwd=desk)
+    for name, data in files.items():
+        path = desk / "jobs" / job / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    run("git", "add", "jobs", cwd=desk)
+    run("git", "commit", "-q", "-S", "-m", message, cwd=desk)
+    return run("git", "rev-parse", "HEAD", cwd=desk)
+
+
+# --- what is measured ------------------------------------------------------------------------------------------------
+
+
+def pushes(there: Town, rounds: int) -> Iterator[Figure]:
+    """The same commits to the site and to a copy of it without hooks."""
+    desk, bare = there.desk("rachel"), there.base / "no-hooks.git"
+    shutil.copytree(there.site.repository, bare, ignore=shutil.ignore_patterns("pre-receive", "post-receive"))
+    places: dict[str | Path, list[float]] = {"origin": [], bare: []}
+    for number in range(rounds + 1):
+        commit(desk, "rachel/push", {"job.yaml": NOTHING, "n": b"%d\n" % number}, f"Revision {number}")
+        for place, samples in places.items():
+            seconds = timed(lambda place=place: run("git", "push", "-q", place, "HEAD", cwd=desk))  # type: ignore[misc]
+            samples += [seconds] if number else []  # the first creates the branch, and warms the disk's cache
+    with_gate, without = median(places["origin"]), median(places[bare])
+    how = f"{with_gate:.0f} with the gate, {without:.0f} without"
+    yield Figure("a push through the gate, more than without", with_gate - without, 120, f"{how}; 60 is the aim")
+
+
+def jobs(there: Town, rounds: int) -> Iterator[Figure]:
+    """From the owner's push to the results commit, with the runner serving; beside it the bare sandboxed command."""
+    whole: list[float] = []
+    sandboxed: list[float] = []
+    pushed: list[float] = []
+    with serving(there):
+        for number in range(rounds + 1):
+            job = f"rachel/nothing-{number}"
+            approve_locally(there, job)
+            since = time.perf_counter()
+            run("git", "push", "-q", "origin", "approved", cwd=there.desk("owen"))
+            pushed.append(time.perf_counter() - since)
+            wait_for_results(there.site, job)
+            whole.append(time.perf_counter() - since)
+            sandboxed.append(timed(lambda: bare_sandbox(there.base)))
+    every, bare = median(whole[1:]), median(sandboxed[1:])
+    how = f"{every:.0f} from push to results, of it {median(pushed[1:]):.0f} the push; {bare:.0f} bare"
+    yield Figure("a no-op job, more than the bare sandbox", every - bare, 250, how)
+
+
+def approve_locally(there: Town, job: str) -> None:
+    rachel, owen = there.desk("rachel"), there.desk("owen")
+    asked = commit(rachel, job, {"job.yaml": NOTHING}, f"Ask for {job}")
+    run("git", "push", "-q", "origin", "HEAD", cwd=rachel)
+    run("git", "fetch", "-q", cwd=owen)
+    run("git", "switch", "-q", "approved", cwd=owen)
+    run("git", "merge", "-q", "--ff-only", "origin/approved", cwd=owen)
+    run("git", "merge", "-q", "-S", "--no-ff", asked, "-m", "Fine", cwd=owen)
+
+
+def wait_for_results(site: Site, job: str) -> None:
+    """Read the ref's file, not git: polling must cost the runner nothing."""
+    path = site.repository / refs.result(refs.job_id(job))
+    deadline = time.monotonic() + 30
+    claim = ""
+    while time.monotonic() < deadline:
+        tip = path.read_text().strip() if path.exists() else ""
+        claim = claim or tip
+        if tip and tip != claim:
+            break
+        time.sleep(0.001)
+    state = run(
+        "git",
+        "log",
+        "-1",
+        "--format=%(trailers:key=State,valueonly)",
+        refs.result(refs.job_id(job)),
+        cwd=site.repository,
+    )
+    if state.strip() != "completed":
+        raise SystemExit(f"bench: {job} is {state or 'not taken up'}")
+
+
+@contextmanager
+def serving(there: Town) -> Iterator[None]:
+    log = (there.base / "runner.log").open("wb")
+    process = subprocess.Popen([GITQUEUE, "-C", there.site.path, "serve"], stdout=log, stderr=log, env=ENVIRONMENT)
+    try:
+        time.sleep(1)
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
+        log.close()
+
+
+def bare_sandbox(base: Path) -> None:
+    """Bubblewrap with the very arguments of a job, as the same user, and nothing around it."""
+    user = pwd.getpwnam(SANDBOX_USER) if os.geteuid() == 0 else None
+    with (
+        tempfile.TemporaryDirectory(dir=base) as name,
+        tempfile.TemporaryFile() as rules,
+        open(os.devnull, "wb") as dump,
+    ):
+        scratch = Path(name)
+        scratch.chmod(0o755)
+        for folder in ("tmp", "shm", "etc", "output", "job"):
+            (scratch / folder).mkdir()
+            if user:
+                os.chown(scratch / folder, user.pw_uid, user.pw_gid)
+        for file, text in sandbox.ETC.items():
+            (scratch / "etc" / file).write_text(text)
+        rules.write(FILTER)
+        rules.seek(0)
+        fds = {str(sandbox.SECCOMP_FD): str(rules.fileno()), str(sandbox.STATUS_FD): str(dump.fileno())}
+        words = list(sandbox.arguments(plan(scratch / "job"), name, f"{name}/output"))
+        for option in ("--seccomp", "--json-status-fd"):
+            words[words.index(option) + 1] = fds[words[words.index(option) + 1]]
+        as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
+        handed = (rules.fileno(), dump.fileno())
+        subprocess.run(words, executable=sandbox.PROGRAM, pass_fds=handed, env={}, check=True, **as_user)  # type: ignore[call-overload]
+
+
+FILTER = sandbox.seccomp_filter()
+
+
+def plan(job: Path) -> Plan:
+    limits = Limits(time=60.0, memory=2**30, cpus=1.0, processes=64, output=2**20, output_files=10)
+    return Plan(("/usr/bin/true",), str(job), (), (), limits, (), (), None, None)
+
+
+def starts(rounds: int) -> Iterator[Figure]:
+    """Whole processes, the interpreter's own start included."""
+    words = {
+        "gitqueue --help": ((GITQUEUE, "--help"), 150.0),
+        "import gitqueue": ((sys.executable, "-c", "import gitqueue"), 100.0),
+    }
+    alone = median([timed(lambda: run(sys.executable, "-c", "", cwd=Path("/"))) for _ in range(rounds)])
+    for what, (argv, target) in words.items():
+        took = median([timed(lambda argv=argv: run(*argv, cwd=Path("/"))) for _ in range(rounds)])  # type: ignore[misc]
+        yield Figure(what, took, target, f"of it {alone:.0f} the interpreter's start")
+
+
+def verification(there: Town) -> Iterator[Figure]:
+    """A chain of many approvals, made without git, verified from its root as the runner would on its first start."""
+    site = there.site
+    root = site.settings().root
+    tip = grow(there, CHAIN)
+    took = min(timed(lambda: verify.extend(History(Objects(site.repository)), Chain(), root, tip)) for _ in range(3))
+    how = f"{took:.2f} s for {CHAIN} of them, from the root"
+    yield Figure("verifying one approval", took * 1000 / CHAIN, None, how)
+
+
+def grow(there: Town, count: int) -> str:
+    """`count` more approvals on the chain, each of a request of its own; the new tip."""
+    objects = Objects(there.site.repository)
+    keys = {who: signatures.load_key(there.base / f"{who}.key") for who in ("owen", "rachel")}
+    first = tip = objects.ref(refs.APPROVED) or ""
+    now = int(time.time())
+    for number in range(count):
+        folder = {f"jobs/rachel/long-{number}/job.yaml": (FILE, NOTHING)}
+
+        def signed(who: str, parents: tuple[str, ...], tree: str) -> str:
+            name = f"{who} <{who}@uni.example> {now} +0000"
+            above = "".join(f"parent {parent}\n" for parent in parents)
+            text = f"tree {tree}\n{above}author {name}\ncommitter {name}\n\nn\n"
+            return objects.write_commit(signatures.sign(text.encode(), keys[who]))
+
+        asked = signed("rachel", (first,), objects.put_files(objects.commit(first).tree, folder))
+        tip = signed("owen", (tip, asked), objects.put_files(objects.commit(tip).tree, folder))
+    move_refs(there.site.repository, [RefMove(refs.APPROVED, first, tip)])
+    return tip
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+
+def table(figures: Iterator[Figure]) -> bool:
+    """Print each figure as it comes; whether all targets were met."""
+    print(f"{'':<44}{'ms':>7}{'target':>8}")
+    met = True
+    for figure in figures:
+        target = "" if figure.target is None else f"{figure.target:.0f}"
+        print(f"{figure.what:<44}{figure.milliseconds:>7.1f}{target:>8}{'  MISSED' if figure.missed else ''}")
+        print(f"    {figure.how}", flush=True)
+        met = met and not figure.missed
+    return met
+
+
+def measured(rounds: int) -> Iterator[Figure]:
+    yield from starts(rounds)
+    with town() as there:
+        yield from pushes(there, rounds)
+        yield from jobs(there, rounds)
+        yield from verification(there)
+
+
+def main() -> int:
+    words = argparse.ArgumentParser(description="Measure what things cost, against their targets.")
+    words.add_argument("--rounds", type=int, default=15, help="samples of each (default: 15)")
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; medians of {words.parse_args().rounds} rounds\n")
+    return 0 if table(measured(words.parse_args().rounds)) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
