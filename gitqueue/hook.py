@@ -1,16 +1,16 @@
-"""What git's hooks call: `python -Im gitqueue.hook NAME`. Imports little; a hook that fails says no."""
+"""What git's hooks, and sshd, call: `python -Im gitqueue.hook NAME`. Imports little; a hook that fails says no."""
 
 import os
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING
 
-from gitqueue.errors import BUG, GitqueueError
+from gitqueue.errors import BUG, GitqueueError, NotAllowed
 from gitqueue.model import RefMove
-from gitqueue.refs import NONE
+from gitqueue.refs import COMMIT, NONE
 
 if TYPE_CHECKING:
     from gitqueue.adapters.settings import Site
@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 _LONGEST_PUSH = 1 << 20  # bytes of ref lines that are read at all
 
 
-def main(name: str) -> int:
+def main(name: str, *words: str) -> int:
     """Run one hook. Any failure refuses the push: a gate that cannot judge lets nobody in."""
     try:
-        return _HOOKS[name]()
+        return _HOOKS[name](*words)
     except GitqueueError as error:
         say(error.lines())
         return error.exit_code
+    except OSError as error:
+        say([f"gitqueue: the site cannot take a push now: {error.strerror} ({error.filename}): tell its operator"])
+        return 5
     except Exception:  # noqa: BLE001 - the one place: fail closed, and keep the traceback for the operator
         traceback.print_exc()
         say(["gitqueue: this is a bug in gitqueue; nothing was accepted"])
@@ -33,20 +36,27 @@ def main(name: str) -> int:
 
 def say(lines: Iterable[str]) -> None:
     """Lines to the person who pushes; git prefixes them with `remote:`."""
+    from gitqueue.rules.tree import escape
+
     for line in lines:
-        print(line, file=sys.stderr)
+        print(escape(line).replace("\n", " "), file=sys.stderr)
 
 
 def pre_receive() -> int:
     """Judge the push whole."""
+    from gitqueue.adapters import journal
     from gitqueue.adapters.history import History
     from gitqueue.adapters.objects import Objects
+    from gitqueue.steps import admit, record
     from gitqueue.steps.receive import Gate, judge
 
     site = _site()
     moves = _moves()
     history = History(Objects(site.repository, pushed=True), site.settings().revoked)
-    verdict = judge(Gate(history, site.vault, time()), moves)
+    sender = admit.sender(site.path, os.environ, time())
+    verdict = judge(Gate(history, site.vault, time(), sender=sender), moves)
+    push = record.Push(moves, sender.name if sender else "local", verdict.reasons)
+    journal.leave(site.inbox, record.word(history, push, time()))
     if verdict.reasons:
         say([f"gitqueue: {reason}" for reason in verdict.reasons])
         say(["gitqueue: nothing of this push was kept"])
@@ -71,9 +81,36 @@ def post_merge() -> int:
     return 0
 
 
+# What sshd calls (docs/ssh.md)
+
+
+def keys(site: str, kind: str = "", key: str = "") -> int:
+    """Print the line of authorized_keys for the key that somebody offers, or nothing."""
+    from gitqueue.steps import admit
+
+    for line in admit.keys(Path(site), time(), kind, key):
+        print(line)
+    return 0
+
+
+def shell(site: str, person: str, fingerprint: str = "") -> int:
+    """Turn into the git program that this person's ssh command asks for. There is no shell."""
+    from gitqueue.steps import admit
+
+    command, protocol = os.environ.get("SSH_ORIGINAL_COMMAND"), os.environ.get("GIT_PROTOCOL", "")
+    for name in set(os.environ) - {"PATH"}:  # a client may have sent them, as far as sshd let them through
+        del os.environ[name]
+    who = admit.person(Path(site), person, fingerprint, time())
+    if command:
+        served = admit.serve(Path(site), who, command, protocol)
+        os.execvpe(served.argv[0], served.argv, served.environment)
+    for line in admit.greeting(who):
+        print(f"gitqueue: {line}")
+    return 0
+
+
 def _site() -> "Site":
     from gitqueue.adapters.settings import Site
-    from gitqueue.errors import NotAllowed
 
     site = Site(_folder())
     owner = site.repository.stat().st_uid
@@ -93,11 +130,21 @@ def _moves() -> list[RefMove]:
     text = sys.stdin.buffer.read(_LONGEST_PUSH + 1)
     if len(text) > _LONGEST_PUSH:
         raise GitqueueError("the push names too many refs at once: push one request at a time")
-    lines = (line.split(" ", 2) for line in text.decode("utf-8", "surrogateescape").splitlines())
+    # No splitlines: to it U+2028 and U+0085 end a line, too, and a ref's name may hold them.
+    lines = [line.split(" ", 2) for line in text.decode("utf-8", "surrogateescape").split("\n") if line]
+    # git asks its hooks before it looks whether a name is one: by hand, a line break can be sent in it.
+    if not all(len(line) == 3 and COMMIT.fullmatch(line[0]) and COMMIT.fullmatch(line[1]) for line in lines):
+        raise NotAllowed("a name with a line break in it is no ref of this site: push requests/<your name>/<job>")
     return [RefMove(name, None if old == NONE else old, None if new == NONE else new) for old, new, name in lines]
 
 
-_HOOKS = {"pre-receive": pre_receive, "post-receive": post_receive, "post-merge": post_merge}
+_HOOKS: Mapping[str, Callable[..., int]] = {
+    "pre-receive": pre_receive,
+    "post-receive": post_receive,
+    "post-merge": post_merge,
+    "keys": keys,
+    "shell": shell,
+}
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

@@ -76,7 +76,8 @@ HELD = {
 @pytest.mark.parametrize(("name", "text", "flag"), HELD.values(), ids=HELD)
 def test_outputs_wait_for_an_owner_when_they_have(town: Town, name: str, text: str, flag: str) -> None:
     main = f"import os; open(os.environ['GITQUEUE_OUTPUT'] + '/{name}', 'wb').write({text.encode('latin-1')!r})"
-    revision = town.desk("rachel").request("rachel/job", {"job.yaml": JOB.replace(b"means.csv", b"'*'"), "main.py": main.encode()})
+    files = {"job.yaml": JOB.replace(b"means.csv", b"'*'"), "main.py": main.encode()}
+    revision = town.desk("rachel").request("rachel/job", files)
     town.desk("owen").approve(revision)
     town.serve()
     assert state(town, "rachel/job") == ("held", None)
@@ -239,7 +240,10 @@ def forged(town: Town, signer: str) -> str:
 
 @pytest.mark.parametrize(
     ("signer", "rule"),
-    [("rolf", "is signed by rolf, who is no owner of this site"), ("stranger", "is signed with a key that this site does not know")],
+    [
+        ("rolf", "is signed by rolf, who is no owner of this site"),
+        ("stranger", "is signed with a key that this site does not know"),
+    ],
 )
 def test_a_forged_approval_never_runs_and_the_runner_names_it(town: Town, signer: str, rule: str) -> None:
     good = town.refs()["refs/heads/approved"]

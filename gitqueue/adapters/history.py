@@ -11,18 +11,20 @@ from itertools import islice
 from gitqueue import refs
 from gitqueue.adapters import signatures
 from gitqueue.adapters.objects import EMPTY_TREE, Objects
-from gitqueue.errors import GitqueueError, Tampered
-from gitqueue.model import FILE, PROGRAM, SUBMODULE, Commit
+from gitqueue.errors import GitqueueError, NotAllowed, Tampered
+from gitqueue.model import FILE, PROGRAM, SUBMODULE, Commit, Entry
 from gitqueue.refs import JobId
 from gitqueue.rules import notes, policy
-from gitqueue.rules.authority import Made, Moment, Note, Signed, identify
-from gitqueue.rules.chain import LONGEST_REQUEST, Approval, Link, Request
+from gitqueue.rules.authority import OWNER, RECOVERY, Made, Moment, Note, Signed, identify, valid_owners
+from gitqueue.rules.chain import LONGEST_REQUEST, Approval, Link, Proposal, Request
 from gitqueue.rules.policy import Dataset, People, Policy
 from gitqueue.rules.tree import DEPTH, File
 
 SITE, PEOPLE, SIGNERS = ".gitqueue/site.yaml", ".gitqueue/people.yaml", ".gitqueue/allowed_signers"
+MOST_LINKS = 500  # that one push may add to the chain
 _LONGEST_THREAD = 1000
 _LARGEST_DOCUMENT = 256 * 1024
+_MOST_MOCKS = 10_000  # files of one dataset's mock data
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class History:
     def people(self, commit: str) -> People:
         """people.yaml at a commit. Raises Tampered where a commit of the chain holds none that can be read."""
         entry = self.objects.at(self.objects.commit(commit).tree, PEOPLE)
-        if entry is None or entry.is_folder or self.objects.size(entry.id) > _LARGEST_DOCUMENT:
+        if entry is None or not self._readable(entry):
             raise Tampered(f"commit {commit[:12]} holds no readable {PEOPLE}")
         if entry.id not in self._people:
             self._people[entry.id] = policy.parse_people(self.objects.blob(entry.id))
@@ -60,7 +62,7 @@ class History:
         """The whole site at a commit. Raises GitqueueError with every reason where its documents cannot be read."""
         tree = self.objects.commit(commit).tree
         parts = [self.objects.at(tree, path) for path in (SITE, PEOPLE, SIGNERS, "datasets")]
-        key = tuple(part.id if part else "" for part in parts)
+        key = tuple(f"{part.mode:o} {part.id}" if part else "" for part in parts)  # a link may have a file's bytes
         if key not in self._sites:
             self._sites[key] = self._read_site(commit, tree)
         return self._sites[key]
@@ -70,17 +72,31 @@ class History:
         people = self.people(commit)
         datasets = {entry.name: self._dataset(tree, entry.name) for entry in self.objects.folder(tree, "datasets")}
         faults = [*policy.judge_site(site, people), *self._mock_faults(tree, datasets)]
-        if self.objects.file(tree, SIGNERS) != policy.allowed_signers(people).encode():
+        if not self._is(self.objects.at(tree, SIGNERS), policy.allowed_signers(people).encode()):
             faults.append(
                 f"{SIGNERS} does not agree with {PEOPLE}: gitqueue writes it anew with every change of people"
             )
+        if (
+            site.approvals > 1
+        ):  # until endorsements are counted: a policy that nobody obeys would promise what is not so
+            faults.append(f"approvals is {site.approvals}, and this version counts one owner's alone: set it to 1")
         return SiteView(site, people, datasets, tuple(faults))
 
     def _document(self, tree: str, path: str) -> bytes:
         entry = self.objects.at(tree, path)
-        if entry is None or entry.is_folder or self.objects.size(entry.id) > _LARGEST_DOCUMENT:
+        if entry is None or not self._readable(entry):
             raise Tampered(f"there is no readable {path}")
         return self.objects.blob(entry.id)
+
+    def _readable(self, entry: Entry) -> bool:
+        """A plain file: what a link names is another thing in every clone."""
+        return entry.mode in (FILE, PROGRAM) and self.objects.size(entry.id) <= _LARGEST_DOCUMENT
+
+    def _is(self, entry: Entry | None, data: bytes) -> bool:
+        """Whether an entry is a file of these bytes; one of another size is not read."""
+        if entry is None or entry.mode not in (FILE, PROGRAM) or self.objects.size(entry.id) != len(data):
+            return False
+        return self.objects.blob(entry.id) == data
 
     def _dataset(self, tree: str, name: str) -> Dataset:
         return policy.parse_dataset(self._document(tree, f"datasets/{name}/dataset.yaml"), name)
@@ -89,34 +105,56 @@ class History:
         for name, dataset in datasets.items():
             for asset, spec in dataset.assets.items():
                 entry = self.objects.at(tree, f"datasets/{name}/{spec.mock}")
-                if entry is None or entry.mode not in (0o100644, 0o100755, 0o40000):
+                if entry is None:
                     yield f"dataset {name!r} names mock data {spec.mock!r} for {asset!r}, which are not there"
+                elif not self._plain_data(entry):
+                    yield (
+                        f"dataset {name!r}: mock data {spec.mock!r} of {asset!r} are not plain files, at most"
+                        f" {_MOST_MOCKS} (a link or a submodule is something else in every clone)"
+                    )
 
-    def site_faults(self, commit: str) -> tuple[str, ...]:
+    def _plain_data(self, entry: Entry) -> bool:
+        if not entry.is_folder:
+            return entry.mode in (FILE, PROGRAM)
+        count = self.objects.count(entry.id, DEPTH, _MOST_MOCKS)
+        few = count is not None and count <= _MOST_MOCKS
+        return few and all(inner.mode in (FILE, PROGRAM) for _, inner in self.objects.files(entry.id))
+
+    def site_faults(self, commit: str, now: float | None = None) -> tuple[str, ...]:
+        """All that is wrong with the site's documents at a commit; `now`: with who could still change them then."""
         try:
-            return self.site(commit).faults
+            site = self.site(commit)
         except GitqueueError as error:
             return error.reasons
+        able = None if now is None else valid_owners(site.people, now)
+        if able is None or len(able) >= site.policy.approvals:
+            return site.faults
+        who = ", ".join(sorted(able)) or "none"
+        few = f"approvals is {site.policy.approvals}, but owners whose key counts today are {who}: add an owner's key"
+        return tuple(dict.fromkeys((*site.faults, few)))
 
     # signatures
 
-    def signed(self, commit: str, people: People, received: float | None = None) -> Signed:
-        """A commit with who signed it, as `people` and the operator's revocations count it."""
+    def signed(self, commit: str, people: People, received: float | None = None, relied: float = 0) -> Signed:
+        """A commit with who signed it, as `people` and the operator's revocations count it; times as in Moment."""
         found = self.objects.commit(commit)
         try:
             made = _made(found)
         except (signatures.Unsigned, signatures.BadSignature) as error:
             return Signed(found, None, f"{error}{f' ({error.step})' if error.step else ''}")
-        moment = Moment(found.date, found.date if received is None else received)
+        moment = Moment(found.date, found.date if received is None else received, relied)
         who = identify(people, made, moment, self._revoked)
         return Signed(found, None, who) if isinstance(who, str) else Signed(found, who)
 
     # requests
 
-    def request(self, job: JobId, tip: str, approved: str, people: People, received: float | None = None) -> Request:
+    def request(
+        self, job: JobId, tip: str, approved: str, people: People, received: float | None = None, relied: float = 0
+    ) -> Request:
         """The line of commits from `tip` down to the history of `approved`, whatever is wrong with it.
 
-        `received` is the time of receipt, where it is known; else each commit's own date counts.
+        `received` is the time of receipt, where it is known; else each commit's own date counts. `relied` is the time
+        of the approval that builds on it.
         """
         ids, fork = self._line(tip, approved)
         commits = [self.objects.commit(commit) for commit in ids]
@@ -124,9 +162,9 @@ class History:
         merges = [commit.id for commit in commits if len(commit.parents) > 1]
         folder = self.objects.at(self.objects.commit(tip).tree, job.folder) if ids else None
         used = fork is not None and self.objects.at(self.objects.commit(fork).tree, job.folder) is not None
-        line = tuple(self.signed(commit, people, received) for commit in ids)
+        line = tuple(self.signed(commit, people, received, relied) for commit in ids)
         tree = folder.id if folder and folder.is_folder else None
-        return Request(job, tip, line, fork, tuple(touched), tuple(merges), tree, used)
+        return Request(job, tip, line, fork, tuple(touched), tuple(merges), tree, used, received)
 
     def _line(self, tip: str, approved: str) -> tuple[list[str], str | None]:
         """The first-parent line of `tip` before it meets the chain, and where it meets it."""
@@ -152,11 +190,12 @@ class History:
 
     def files(self, folder: str, site: Policy) -> tuple[tuple[File, ...], tuple[str, ...]]:
         """A job's files with their contents, or why they are not even looked at. Counts and sizes come first."""
-        count = self.objects.count(folder, DEPTH)
+        count = self.objects.count(folder, DEPTH, site.requests.files)
         if count is None:
             return (), (f"the job's folders are more than {DEPTH} deep: flatten them",)
         if count > site.requests.files:
-            return (), (f"the job has {count} files; {site.requests.files} are allowed",)
+            most = site.requests.files
+            return (), (f"the job has more than {most} files: data and results do not belong into a request",)
         entries = list(self.objects.files(folder))
         sizes = [0 if entry.mode == SUBMODULE else self.objects.size(entry.id) for _, entry in entries]
         small = sum(sizes) <= site.requests.size
@@ -171,13 +210,17 @@ class History:
     def links(self, old: str | None, new: str, clock: float, now: float | None = None) -> Iterator[Link]:
         """The commits of the chain after `old` up to `new`, oldest first, with all that judges them.
 
-        `clock` is the chain's time at `old` (the latest date so far), `now` the time of receipt where the gate knows it.
-        Raises Tampered when `old` is not on the first-parent line of `new`.
+        `clock` is the chain's time at `old` (the latest date so far), `now` the time of receipt, which the gate knows.
+        Raises Tampered when `old` is not on the first-parent line of `new`, and, at the gate, when they are too many.
         """
-        for commit in self._after(old, new):
+        after = self._after(old, new)
+        if now is not None and len(after) > MOST_LINKS:
+            raise NotAllowed(f"the push adds more than {MOST_LINKS} commits to approved: push them in parts")
+        for commit in after:
             found = self.objects.commit(commit)
             clock = max(clock, found.date)
-            yield self._link(found, new, clock if now is None else now)
+            # The gate's time, but never one before the chain's, or a replay could refuse what the gate has taken.
+            yield self._link(found, new, clock if now is None else max(clock, now), now)
 
     def _after(self, old: str | None, new: str) -> list[str]:
         ids: list[str] = []
@@ -186,10 +229,14 @@ class History:
                 return ids[::-1]
             ids.append(commit)
         if old is not None:
-            raise Tampered(f"commit {old[:12]} is no longer on the first-parent line of approved at {new[:12]}")
+            raise Tampered(
+                f"commit {old[:12]} is no longer on the first-parent line of approved at {new[:12]} (rewound,"
+                " rewritten, or merged with swapped parents: an approval is made on approved by git merge -S --no-ff"
+                " <the commit>)"
+            )
         return ids[::-1]
 
-    def _link(self, commit: Commit, chain: str, received: float) -> Link:
+    def _link(self, commit: Commit, chain: str, received: float, now: float | None) -> Link:
         """`chain` is any later tip: a request is older than its approval, so it meets both lines in one place."""
         previous = commit.parents[0] if commit.parents else None
         before = self.objects.commit(previous).tree if previous else EMPTY_TREE
@@ -199,17 +246,47 @@ class History:
             previous=previous,
             changes=self.objects.changes(before, commit.tree, 3),
         )
-        if bare.is_approval:
-            return replace(bare, request=self._merged(bare, people, chain))
-        return replace(bare, site_faults=self.site_faults(commit.id))
+        owners = self._owners(previous)
+        if len(commit.parents) < 2:
+            return replace(bare, owners=owners, site_faults=self._site_faults(bare, now))
+        said, fault = self._talk(commit, people, received)
+        merged = replace(bare, owners=owners, notes=said, talk_fault=fault)
+        if owners < 2 or any(path.split("/")[0] == "jobs" for path in bare.changes):
+            return replace(merged, request=self._merged(bare, people, chain, received))
+        proposed = self.signed(self.revision(commit.parents[1]), people, relied=received)
+        return replace(merged, proposal=Proposal(proposed), site_faults=self._site_faults(bare, now))
 
-    def _merged(self, link: Link, people: People, chain: str) -> Request | None:
+    def _owners(self, previous: str | None) -> int:
+        """How many owners the policy at a commit asks for; the first commit is its founder's alone."""
+        return self.site(previous).policy.approvals if previous else 1
+
+    def _site_faults(self, link: Link, now: float | None) -> tuple[str, ...]:
+        """Nobody's documents are parsed who may not write them."""
+        signer = link.signed.signer
+        may = signer is not None and (signer.has(OWNER) or signer.has(RECOVERY))
+        return self.site_faults(link.signed.commit.id, now) if may else ()
+
+    def _talk(self, commit: Commit, people: People, received: float) -> tuple[tuple[Note, ...], str]:
+        """What was decided on the merged tree, oldest first, by the review commits that were merged with it; and what
+        is wrong with them."""
+        if len(commit.parents) != 2 or self.revision(commit.parents[1]) == commit.parents[1]:
+            return (), ""
+        try:
+            said = self.thread(commit.parents[1], people, relied=received)
+        except ValueError as error:
+            return (), str(error)
+        unknown = (note.signed for note in said if note.signed.signer is None)
+        fault = next((f"review commit {one.commit.id[:12]} {one.fault}" for one in unknown), "")
+        tree = self.objects.commit(commit.parents[1]).tree
+        return tuple(note for note in reversed(said) if note.signed.commit.tree == tree), fault
+
+    def _merged(self, link: Link, people: People, chain: str, relied: float) -> Request | None:
         """What the second parent asks for: the one job's folder that it adds, at the revision that it stands for."""
         commit = link.signed.commit
         jobs = [refs.job_id(path[5:]) for path in link.changes if _is_job_folder(path)]
         if len(jobs) != 1 or len(commit.parents) != 2:
             return None
-        return self.request(jobs[0], self.revision(commit.parents[1]), chain, people)
+        return self.request(jobs[0], self.revision(commit.parents[1]), chain, people, relied=relied)
 
     def revision(self, commit: str) -> str:
         """The revision that a commit stands for: itself, or what it names where it is a review commit."""
@@ -239,21 +316,29 @@ class History:
 
     # the conversation
 
-    def thread(self, tip: str, people: People, until: str | None = None, received: float | None = None) -> list[Note]:
-        """The decisions from `tip` down to (and without) `until`, newest first. Raises ValueError, with commit and
-        reason, at the first commit that is no review commit."""
+    def thread(
+        self, tip: str, people: People, until: str | None = None, received: float | None = None, relied: float = 0
+    ) -> list[Note]:
+        """The decisions from `tip` down to (and without) `until`, newest first; times as in Moment.
+
+        Raises ValueError, with commit and reason, at the first commit that is no review commit.
+        """
         found: list[Note] = []
         current: str | None = tip
         while current is not None and current != until:
+            commit = current
             if len(found) >= _LONGEST_THREAD:
                 raise ValueError(f"the conversation is longer than {_LONGEST_THREAD} commits")
-            note, current = self._note(current, people, received)
+            said, current = self._spoken(current)
+            signed = self.signed(commit, people, received, relied)
+            note = Note(signed, said.decision, said.revision, said.reason, said.outputs, said.at)
             found.append(note)
         if until is not None and current != until:
             raise ValueError("the review does not go on from what was said before: git fetch, then join it")
         return found
 
-    def _note(self, commit: str, people: People, received: float | None) -> tuple[Note, str | None]:
+    def _spoken(self, commit: str) -> tuple[notes.ReviewText, str | None]:
+        """What a review commit says, and the one before it."""
         found = self.objects.commit(commit)
         name = f"review commit {commit[:12]}"
         try:
@@ -266,10 +351,7 @@ class History:
         joined = found.parents in ((said.revision,), (said.revision, *former[:1]), tuple(former[:1]))
         if not joined or len(former) > 1:
             raise ValueError(f"{name} must have the revision, and the former review, as its parents")
-        note = Note(
-            self.signed(commit, people, received), said.decision, said.revision, said.reason, said.outputs, said.at
-        )
-        return note, former[0] if former else None
+        return said, former[0] if former else None
 
 
 def _is_job_folder(path: str) -> bool:

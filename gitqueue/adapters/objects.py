@@ -14,11 +14,22 @@ from gitqueue.errors import Tampered
 from gitqueue.model import FOLDER, Commit, Entry
 
 _COMMIT, _TREE, _BLOB = 1, 2, 3
+_KINDS = {_COMMIT: "commit", _TREE: "tree"}
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+# A megabyte of pack may unfold to a gigabyte: what is parsed in Python is asked for its size first. A commit with 5,000
+# parents and a folder of 400,000 jobs still fit.
+_LARGEST = {_COMMIT: 256 << 10, _TREE: 16 << 20}
+MOST_CHANGES = 10_000
+_LONGEST_NAME = 240  # bytes; as in rules/tree, a longer path is refused anyway
+_NOT_READ = (KeyError, ValueError, pygit2.GitError)
 
 
 class Missing(Tampered):
-    """An object that a commit promises is not there, or is not of the promised kind."""
+    """An object that a commit promises is not there, is not of the promised kind, or not as git writes it."""
+
+
+class TooMuch(Tampered):
+    """Something is larger than anything honest, and is not read."""
 
 
 class Objects:
@@ -37,10 +48,12 @@ class Objects:
     # reading
 
     def read(self, oid: str, kind: int) -> bytes:
+        if kind in _LARGEST and self.size(oid) > _LARGEST[kind]:
+            raise TooMuch(f"{_KINDS[kind]} {oid[:12]} has more than {_LARGEST[kind]} bytes")
         try:
             found, data = self._odb.read(oid)
-        except (KeyError, ValueError) as error:
-            raise Missing(f"object {oid} is missing in {self.path}") from error
+        except _NOT_READ as error:
+            raise Missing(f"object {oid} is missing or damaged") from error
         if found != kind:
             raise Missing(f"object {oid} is not of the kind that its reference promises")
         return bytes(data)
@@ -59,12 +72,18 @@ class Objects:
         current: str | None = tip
         while current is not None:
             yield current
-            parents = self._repository[current].parent_ids  # type: ignore[attr-defined]  # a commit: 0.6 us a step
+            try:
+                parents = self._repository[current].parent_ids  # type: ignore[attr-defined]  # a commit: 0.6 us a step
+            except (*_NOT_READ, AttributeError) as error:
+                raise Missing(f"commit {current} is missing, damaged or no commit") from error
             current = str(parents[0]) if parents else None
 
     def descends(self, commit: str, ancestor: str) -> bool:
         """Whether `ancestor` is the commit, or lies in its history."""
-        return commit == ancestor or self._repository.descendant_of(commit, ancestor)
+        try:
+            return commit == ancestor or self._repository.descendant_of(commit, ancestor)
+        except _NOT_READ as error:
+            raise Missing(f"the history between {ancestor[:12]} and {commit[:12]} is damaged") from error
 
     def tree(self, oid: str) -> tuple[Entry, ...]:
         if oid == EMPTY_TREE:  # git knows it by heart, libgit2 does not
@@ -72,11 +91,11 @@ class Objects:
         return tuple(parse_tree(oid, self.read(oid, _TREE)))
 
     def size(self, oid: str) -> int:
-        """Bytes of a blob, from its header alone."""
+        """Bytes of an object, from its header alone."""
         try:
             return int(self._odb.read_header(oid)[1])
-        except (KeyError, ValueError) as error:
-            raise Missing(f"object {oid} is missing in {self.path}") from error
+        except _NOT_READ as error:
+            raise Missing(f"object {oid} is missing or damaged") from error
 
     def blob(self, oid: str) -> bytes:
         return self.read(oid, _BLOB)
@@ -109,43 +128,65 @@ class Objects:
             else:
                 yield path, entry
 
-    def count(self, tree: str, depth: int, memo: dict[str, int] | None = None) -> int | None:
-        """How many files lie below a tree, each tree read once; None if it is deeper than `depth`."""
+    def count(self, tree: str, depth: int, most: int, memo: dict[str, int] | None = None) -> int | None:
+        """How many files lie below a tree, each tree read once; None if it is deeper than `depth`. Stops beyond `most`.
+
+        A folder without files counts as one file: a bomb can be made of folders alone, and walking costs the same.
+        """
         memo = {} if memo is None else memo
         if tree in memo:
             return memo[tree]
         if depth <= 0:
             return None
+        if tree != EMPTY_TREE and self.size(tree) > (most + 1) * (_LONGEST_NAME + 28):
+            return most + 1  # more entries than are allowed, or longer names than are
         total = 0
         for entry in self.tree(tree):
-            inner = self.count(entry.id, depth - 1, memo) if entry.is_folder else 1
+            inner = self.count(entry.id, depth - 1, most, memo) if entry.is_folder else 1
             if inner is None:
                 return None
             total += inner
-        memo[tree] = total
-        return total
+            if total > most:
+                break
+        memo[tree] = max(total, 1)
+        return memo[tree]
 
     def changes(self, old: str, new: str, depth: int) -> dict[str, tuple[Entry | None, Entry | None]]:
-        """What differs between two trees, by path: (before, after). Goes `depth` levels down, equal ids never."""
+        """What differs between two trees, by path: (before, after). Goes `depth` levels down, equal ids never.
+
+        Raises TooMuch rather than look at more than MOST_CHANGES entries: three levels can hold 10^12 of them.
+        """
+        found: dict[str, tuple[Entry | None, Entry | None]] = {}
+        seen = 0
+        open_ = [("", old, new, depth)]
+        while open_:
+            prefix, before, after, levels = open_.pop()
+            for name, pair in self._differ(before, after):
+                seen += 1
+                if seen > MOST_CHANGES:
+                    raise TooMuch(f"tree {new[:12]} changes more than {MOST_CHANGES} paths at once")
+                if levels > 1 and all(entry is None or entry.is_folder for entry in pair):
+                    below = [entry.id if entry else EMPTY_TREE for entry in pair]
+                    open_.append((f"{prefix}{name}/", below[0], below[1], levels - 1))
+                else:
+                    found[f"{prefix}{name}"] = pair
+        return dict(sorted(found.items()))
+
+    def _differ(self, old: str, new: str) -> Iterator[tuple[str, tuple[Entry | None, Entry | None]]]:
         before = {entry.name: entry for entry in self.tree(old)}
         after = {entry.name: entry for entry in self.tree(new)}
-        found: dict[str, tuple[Entry | None, Entry | None]] = {}
-        for name in sorted(before.keys() | after.keys()):
+        for name in before.keys() | after.keys():
             pair = before.get(name), after.get(name)
-            if pair[0] == pair[1]:
-                continue
-            if depth > 1 and all(entry is None or entry.is_folder for entry in pair):
-                below = [entry.id if entry else EMPTY_TREE for entry in pair]
-                inner = self.changes(below[0], below[1], depth - 1)
-                found |= {f"{name}/{path}": change for path, change in inner.items()}
-                continue
-            found[name] = pair
-        return found
+            if pair[0] != pair[1]:
+                yield name, pair
 
     # refs, one at a time; many at once by git.list_refs
 
     def ref(self, name: str) -> str | None:
-        found = self._repository.references.get(name)
+        try:
+            found = self._repository.references.get(name)
+        except _NOT_READ as error:
+            raise Missing(f"the ref {name} is damaged") from error
         return str(found.target) if found is not None else None
 
     # writing
@@ -193,18 +234,30 @@ class Objects:
 
 
 _NAMES = ("utf-8", "surrogateescape")
-_PERSON = re.compile(r"(.*?) ?<([^<>]*)> (-?\d+) [+-]\d{4}")
+_PERSON = re.compile(r"(.*?) ?<([^<>]*)> (-?[0-9]{1,20}) [+-][0-9]{4}")
+_MODE = re.compile(rb"[1-7][0-7]{4,5}")
+_LAST_SECOND = 253402300799  # of the year 9999, the last that calendars know
+# What else git knows (encoding, mergetag, …) makes it show another text than ours, or says what nobody judged.
+_HEADERS = (b"gpgsig", b"gpgsig-sha256")
 
 
 def parse_tree(oid: str, data: bytes) -> Iterator[Entry]:
-    at = 0
+    """A tree's entries. Raises Missing for any tree that git itself would not have written: where nobody ran fsck, a
+    name that stands twice is one file to a reader and another to whoever runs it."""
+    at, last, names = 0, b"", set()
     while at < len(data):
         space, null = data.find(b" ", at), data.find(b"\0", at)
-        if not at < space < null < len(data) - 19:
+        mode, name = data[at:space], data[space + 1 : null]
+        key = name + b"/" if mode == b"40000" else name
+        if not (at < space < null < len(data) - 20 and _plain(mode, name)) or key <= last or name in names:
             raise Missing(f"tree {oid} is damaged")
-        mode = int(data[at:space], 8)
-        yield Entry(mode, data[space + 1 : null].decode(*_NAMES), data[null + 1 : null + 21].hex())
-        at = null + 21
+        names.add(name)
+        yield Entry(int(mode, 8), name.decode(*_NAMES), data[null + 1 : null + 21].hex())
+        at, last = null + 21, key
+
+
+def _plain(mode: bytes, name: bytes) -> bool:
+    return bool(_MODE.fullmatch(mode)) and name not in (b"", b".", b"..", b".git") and b"/" not in name
 
 
 def parse_commit(oid: str, raw: bytes) -> Commit:
@@ -217,9 +270,22 @@ def parse_commit(oid: str, raw: bytes) -> Commit:
         parents += 1
     if first[0] != b"tree" or first[1 + parents : 3 + parents] != [b"author", b"committer"]:
         raise Missing(f"commit {oid} is damaged")
+    _only_known(oid, first[3 + parents :])
     values = [value.decode("utf-8", "replace") for _, _, value in lines[: 3 + parents]]
     author, committer = _PERSON.fullmatch(values[1 + parents]), _PERSON.fullmatch(values[2 + parents])
     if not author or not committer:
         raise Missing(f"commit {oid} names no author or committer as git writes them")
-    text = message.decode("utf-8", "replace")
-    return Commit(oid, values[0], tuple(values[1 : 1 + parents]), author[1], author[2], int(committer[3]), text, raw)
+    date, text = min(int(committer[3]), _LAST_SECOND), message.decode("utf-8", "replace")
+    return Commit(oid, values[0], tuple(values[1 : 1 + parents]), author[1], author[2], date, text, raw)
+
+
+def _only_known(oid: str, names: Iterable[bytes]) -> None:
+    signature = False
+    for name in names:
+        signature = signature or name in _HEADERS
+        if name not in _HEADERS and (name or not signature):  # "": one more line of the signature
+            shown = ascii(name[:40].decode("ascii", "replace"))
+            raise Missing(
+                f"commit {oid[:12]} has the header {shown}, which changes what git shows or says what nobody judges:"
+                " make it anew (git config i18n.commitEncoding UTF-8; merge a commit, never a tag)"
+            )

@@ -10,8 +10,8 @@ from gitqueue.errors import Tampered
 from gitqueue.model import Commit
 from gitqueue.refs import JobId, Kind
 from gitqueue.rules import manifest, notes
-from gitqueue.rules.authority import RUNNER, Note
-from gitqueue.rules.lifecycle import JobFacts, State, state
+from gitqueue.rules.authority import OWNER, RUNNER, Note
+from gitqueue.rules.lifecycle import Decision, JobFacts, State, state
 from gitqueue.rules.manifest import Manifest
 from gitqueue.rules.notes import ResultText
 from gitqueue.rules.policy import People
@@ -23,7 +23,8 @@ REMOTE = "refs/remotes/origin/"
 class Job:
     """One job: its request's tip, what was said on that tip (oldest first), and what its results ref says.
 
-    `notes` are all of the conversation, oldest first; `fault` says why the results cannot be believed.
+    `notes` are all of the conversation, oldest first; `fault` says why the results cannot be believed. Of a job that
+    waits for its run, `approver` signed the approval, and `doubt` says why that key counts no more.
     """
 
     id: JobId
@@ -33,6 +34,8 @@ class Job:
     result: ResultText | None = None
     results: str | None = None
     fault: str = field(default="")
+    approver: str = ""
+    doubt: str = ""
 
     @property
     def decided(self) -> tuple[Note, ...]:
@@ -42,7 +45,14 @@ class Job:
     @property
     def state(self) -> State:
         spoken = tuple(note.decision for note in self.decided)
-        return state(JobFacts(spoken, self.approved, self.result.state if self.result else None))
+        return state(JobFacts(spoken, self.approved, self.result.state if self.result else None, self.suspended))
+
+    @property
+    def suspended(self) -> bool:
+        """Whether the approval is in doubt and no other owner has said `rerun`."""
+        again = (note.signed.signer for note in self.decided if note.decision is Decision.RERUN)
+        others = (who for who in again if who and who.has(OWNER) and who.name not in (self.approver, self.id.requester))
+        return bool(self.doubt) and not any(others)
 
 
 class Queue:
@@ -93,8 +103,26 @@ class Queue:
         said, fault = self._thread(tips.get(Kind.REVIEW))
         results = tips.get(Kind.RESULT)
         result, wrong = self._result(results) if results else (None, "")
+        revision = tips.get(Kind.REQUEST)
         approved = self.objects.at(self.objects.commit(self.approved).tree, job.folder) is not None
-        return Job(job, tips.get(Kind.REQUEST), approved, said, result, results, fault or wrong)
+        if not approved and revision and self._is_merged_change(job, revision):
+            result = ResultText(State.COMPLETED, 1)
+        approver, doubt = self._standing(job) if approved and not results else ("", "")
+        return Job(job, revision, approved, said, result, results, fault or wrong, approver, doubt)
+
+    def _is_merged_change(self, job: JobId, revision: str) -> bool:
+        """Whether the request is a site change that `approved` holds already."""
+        is_job = self.objects.at(self.objects.commit(revision).tree, job.folder) is not None
+        return not is_job and self.objects.descends(self.approved, revision)
+
+    def _standing(self, job: JobId) -> tuple[str, str]:
+        """Who approved a job that has not run, and why that signature counts no more, "" where it does."""
+        found = self.approval(job)
+        if found is None or not found.parents:
+            return "", ""
+        then = self.history.signed(found.id, self.history.people(found.parents[0])).signer
+        now = self.history.signed(found.id, self.people, relied=self.history.objects.commit(self.approved).date)
+        return (then.name if then else ""), now.fault
 
     def _thread(self, tip: str | None) -> tuple[tuple[Note, ...], str]:
         if tip is None:

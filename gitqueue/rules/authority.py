@@ -14,7 +14,9 @@ from gitqueue.refs import JobId, Kind
 from gitqueue.rules.lifecycle import Decision, State
 from gitqueue.rules.policy import Key, People
 
-OWNER, REQUESTER, RUNNER = "owner", "requester", "runner"
+OWNER, REQUESTER, RUNNER, RECOVERY = "owner", "requester", "runner", "recovery"
+CLOCK_SKEW = 600  # seconds that a person's clock may run ahead of the site's
+FUTURE = "is dated in the future: set the clock of the machine that made it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +45,13 @@ class Moment:
     """When a signature must have been valid: seconds since 1970.
 
     `dated` is what the commit says, which its author may forge; `received` when the site had it, or the latest date
-    of the chain below it where nobody recorded that (a chain's time never goes back).
+    of the chain below it where nobody recorded that (a chain's time never goes back). `relied`: when somebody builds on
+    it: a key that was revoked by then counts no more, though one that has merely ended does.
     """
 
     dated: float
     received: float
+    relied: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ def identify(people: People, made: Made, moment: Moment, revoked: Collection[str
 
 
 def _lifetime(key: Key, moment: Moment) -> str:
-    if key.revoked is not None and max(moment.dated, moment.received) >= key.revoked_at:
+    if key.revoked is not None and max(moment.dated, moment.received, moment.relied) >= key.revoked_at:
         return f"was revoked on {key.revoked}"
     for when in (moment.dated, moment.received):
         if when < key.since_at:
@@ -85,6 +89,17 @@ def _lifetime(key: Key, moment: Moment) -> str:
         if when >= key.until_at:
             return f"was valid only until {key.until}; an owner can add your new key"
     return ""
+
+
+def late(commit: Commit, now: float | None) -> bool:
+    """Whether a commit is dated after its receipt (None: nobody knows when that was)."""
+    return now is not None and commit.date > now + CLOCK_SKEW
+
+
+def valid_owners(people: People, now: float) -> frozenset[str]:
+    """The owners with a key that counts at a time, in seconds since 1970."""
+    able = (who for who in people.values() if OWNER in who.roles and any(key.valid_at(now) for key in who.keys))
+    return frozenset(person.name for person in able)
 
 
 # Refs
@@ -120,10 +135,9 @@ def judge_movement(movement: Movement) -> str:
 def _listed(movement: Movement) -> str:
     if movement.ref is not None:
         return ""
-    name = ascii(movement.move.name)[1:-1]
     return (
-        f"{name[:120]!r} is no ref of this site: push requests/<your name>/<job>, each part of a-z, 0-9 and -,"
-        " or reviews/<requester>/<job>, or (owners) approved"
+        f"{movement.move.name[:120]!a} is no ref of this site: push requests/<your name>/<job>, each part of a-z, 0-9"
+        " and -, or reviews/<requester>/<job>, or (owners) approved"
     )
 
 
@@ -131,6 +145,13 @@ def _runners_own(movement: Movement) -> str:
     if movement.ref and movement.ref.kind in (Kind.RESULT, Kind.AUDIT):
         return f"{movement.ref.kind.value} is written by the site's runner alone"
     return ""
+
+
+def _begun(movement: Movement) -> str:
+    """`init` makes approved. Whoever could make it anew would choose who its owners are."""
+    if movement.change is not Change.CREATE or movement.ref is None or movement.ref.kind is not Kind.APPROVED:
+        return ""
+    return "approved has gone, and no push brings it back: the site's operator is told how by gitqueue serve --once"
 
 
 def _deleted(movement: Movement) -> str:
@@ -152,7 +173,7 @@ def _rewound(movement: Movement) -> str:
     return f"{movement.ref.kind.value} goes forward only: git fetch, then merge again on top of origin/approved"
 
 
-_MOVEMENT: tuple[Callable[[Movement], str], ...] = (_listed, _runners_own, _deleted, _rewound)
+_MOVEMENT: tuple[Callable[[Movement], str], ...] = (_listed, _runners_own, _begun, _deleted, _rewound)
 
 
 # Decisions
@@ -175,7 +196,7 @@ class NoteFacts:
     """A review commit with what it must agree with.
 
     `state` is the job's now, `tip` its request's; `signers` those who signed the request; `outputs` the vault commit
-    that the results ref announces as waiting.
+    that the results ref announces as waiting; `now` the time of receipt, None where nobody knows it.
     """
 
     note: Note
@@ -184,6 +205,7 @@ class NoteFacts:
     tip: str | None
     signers: frozenset[str]
     outputs: str | None
+    now: float | None = None
 
 
 def judge_note(facts: NoteFacts) -> tuple[str, ...]:
@@ -193,13 +215,22 @@ def judge_note(facts: NoteFacts) -> tuple[str, ...]:
     return tuple(reason for rule in _NOTE if (reason := rule(facts)))
 
 
+def _dated(facts: NoteFacts) -> str:
+    commit = facts.note.signed.commit
+    return f"review commit {commit.id[:12]} {FUTURE}" if late(commit, facts.now) else ""
+
+
 _ANYONE = frozenset({Decision.COMMENT})
 _WHEN = {
     Decision.CHANGES_REQUESTED: frozenset({State.PENDING, State.CHANGES_REQUESTED, State.REJECTED}),
     Decision.REJECTED: frozenset({State.PENDING, State.CHANGES_REQUESTED, State.REJECTED}),
+    Decision.ENDORSED: frozenset({State.PENDING, State.CHANGES_REQUESTED, State.REJECTED}),
+    Decision.RERUN: frozenset({State.SUSPENDED}),
     Decision.RELEASE: frozenset({State.HELD}),
     Decision.WITHHOLD: frozenset({State.HELD}),
-    Decision.CANCEL: frozenset({State.PENDING, State.CHANGES_REQUESTED, State.REJECTED, State.APPROVED, State.RUNNING}),
+    Decision.CANCEL: frozenset(
+        {State.PENDING, State.CHANGES_REQUESTED, State.REJECTED, State.APPROVED, State.SUSPENDED, State.RUNNING}
+    ),
 }
 
 
@@ -222,7 +253,7 @@ def _role(facts: NoteFacts) -> str:
     if decision is Decision.CANCEL:
         return "" if own or signer.has(OWNER) else f"only {facts.job.requester} or an owner may cancel {facts.job}"
     if not signer.has(OWNER):
-        return f"{signer.name} is no owner of this site: {decision} is an owner's"
+        return f"{facts.job}: {signer.name} is no owner of this site: {decision} is an owner's"
     if own or signer.name in facts.signers:
         return f"{signer.name} signed {facts.job} as its requester: {decision} is for another owner"
     return ""
@@ -238,7 +269,7 @@ def _in_time(facts: NoteFacts) -> str:
 def _reasoned(facts: NoteFacts) -> str:
     needs = facts.note.decision in (Decision.CHANGES_REQUESTED, Decision.REJECTED, Decision.WITHHOLD)
     if needs and not facts.note.reason:
-        return f"{facts.note.decision} needs a reason: say it in the message (-m)"
+        return f"{facts.job}: {facts.note.decision} needs a reason: say it in the message (-m)"
     return ""
 
 
@@ -253,4 +284,4 @@ def _named_outputs(facts: NoteFacts) -> str:
     return ""
 
 
-_NOTE: tuple[Callable[[NoteFacts], str], ...] = (_present, _role, _in_time, _reasoned, _named_outputs)
+_NOTE: tuple[Callable[[NoteFacts], str], ...] = (_dated, _present, _role, _in_time, _reasoned, _named_outputs)

@@ -12,6 +12,7 @@ class State(Enum):
     CHANGES_REQUESTED = "changes-requested"
     REJECTED = "rejected"
     APPROVED = "approved"
+    SUSPENDED = "suspended"
     RUNNING = "running"
     HELD = "held"
     WITHHELD = "withheld"
@@ -46,8 +47,10 @@ class Decision(Enum):
     CANCEL = "cancel"
     CHANGES_REQUESTED = "changes-requested"
     REJECTED = "rejected"
+    ENDORSED = "endorsed"
     RELEASE = "release"
     WITHHOLD = "withhold"
+    RERUN = "rerun"
 
     def __str__(self) -> str:
         return self.value
@@ -73,6 +76,9 @@ MOVES = (
     Move(_S.REJECTED, "requester", "push revision", _S.PENDING),
     Move(_S.PENDING, "owner", "signed merge", _S.APPROVED),
     Move(_S.APPROVED, "runner", "claim", _S.RUNNING),
+    Move(_S.APPROVED, "owner", "revoke approver's key", _S.SUSPENDED),
+    Move(_S.SUSPENDED, "another owner", "rerun", _S.APPROVED),
+    Move(_S.SUSPENDED, "requester", "cancel", _S.CANCELLED),
     Move(_S.APPROVED, "requester", "cancel", _S.CANCELLED),
     Move(_S.RUNNING, "runner", "checks passed", _S.COMPLETED),
     Move(_S.RUNNING, "runner", "outputs wait", _S.HELD),
@@ -83,7 +89,7 @@ MOVES = (
     Move(_S.HELD, "owner", "withhold", _S.WITHHELD),
 )
 
-OPEN = frozenset({_S.PENDING, _S.CHANGES_REQUESTED, _S.APPROVED, _S.RUNNING, _S.HELD})
+OPEN = frozenset({_S.PENDING, _S.CHANGES_REQUESTED, _S.APPROVED, _S.SUSPENDED, _S.RUNNING, _S.HELD})
 FINAL_RUNS = frozenset({_S.COMPLETED, _S.FAILED, _S.CANCELLED, _S.INTERRUPTED, _S.WITHHELD})
 _BY_DECISION = {
     Decision.CHANGES_REQUESTED: _S.CHANGES_REQUESTED,
@@ -97,20 +103,24 @@ class JobFacts:
     """What the refs say of one job.
 
     `decisions` are those on the request's very tip, oldest first; `approved` whether the verified chain holds it;
-    `result` is the `State` trailer of the results tip, None where there is no such ref.
+    `result` is the `State` trailer of the results tip, None where there is no such ref; `suspended` whether its
+    approver's key was revoked before it ran, and no other owner has said `rerun`.
     """
 
     decisions: tuple[Decision, ...] = ()
     approved: bool = False
     result: State | None = None
+    suspended: bool = False
 
 
 def state(facts: JobFacts) -> State:
     """The job's state: the results speak before the chain, the chain before the review."""
     if facts.result is not None:
         return facts.result
+    if facts.approved and Decision.CANCEL in facts.decisions:
+        return _S.CANCELLED
     if facts.approved:
-        return _S.CANCELLED if Decision.CANCEL in facts.decisions else _S.APPROVED
+        return _S.SUSPENDED if facts.suspended else _S.APPROVED
     spoken = [_BY_DECISION[decision] for decision in facts.decisions if decision in _BY_DECISION]
     return spoken[-1] if spoken else _S.PENDING
 
@@ -130,6 +140,7 @@ _NEXT = {
     _S.CHANGES_REQUESTED: "the requester commits what was asked for and pushes again",
     _S.REJECTED: "the requester may change it and push again",
     _S.APPROVED: "the runner takes it up by itself",
+    _S.SUSPENDED: "another owner signs rerun: the key that approved it was revoked",
     _S.RUNNING: "the runner finishes it by itself",
     _S.HELD: "an owner looks at the outputs, and releases or withholds them",
     _S.WITHHELD: "nobody: the outputs stay at the site; changed code is a new job",

@@ -36,7 +36,7 @@ Suffix = Annotated[str, Meta(pattern=r"\A\.[a-z0-9]{1,16}\Z", description="a suf
 Root = Annotated[str, Meta(pattern=rf"\A{refs.COMMIT.pattern}\Z", description="a commit's id of 40 hex digits")]
 Print = Annotated[str, Meta(pattern=r"\ASHA256:[A-Za-z0-9+/]{43}\Z", description="a fingerprint, SHA256:…")]
 HostPath = Annotated[str, Meta(pattern=r"\A/[^\x00-\x1f\x7f]*\Z", description="an absolute path")]
-Role = Literal["owner", "requester", "runner"]
+Role = Literal["owner", "requester", "runner", "recovery"]
 
 
 class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -339,9 +339,10 @@ def _affiliation(person: Person) -> Iterator[str]:
 
 
 def _roles(person: Person) -> Iterator[str]:
-    if "runner" in person.roles and len(set(person.roles)) > 1:
-        others = " and ".join(sorted(set(person.roles) - {"runner"}))
-        yield f"{quote(person.name)} is runner and {others}; a runner has no other role, give that to another name"
+    for alone in ("runner", "recovery"):
+        others = " and ".join(sorted(set(person.roles) - {alone}))
+        if alone in person.roles and others:
+            yield f"{quote(person.name)} is {alone} and {others}; a {alone} has no other role, give that to another name"
 
 
 def _key_texts(person: Person) -> Iterator[str]:

@@ -16,7 +16,16 @@ _CODE = re.compile(r"\.(py|pyi|ipynb|sh|bash|r|rmd|jl|sql|js|pl|awk|ya?ml|toml|c
 _TEXT = re.compile(r"\.(txt|md|rst|csv|tsv|tex|html?|xml|qmd)", re.IGNORECASE)
 # Trojan Source: what reorders or hides text for a reader and not for an interpreter.
 INVISIBLE = re.compile("[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
-                       "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e01ef]")  # fmt: skip
+                       "\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U00013430-\U0001345f"
+                       "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e01ef]")  # fmt: skip
+# A lone carriage return is a new line to Python and the line's start to a terminal; the rest move its cursor, hide text
+# or, U+2028 and U+2029, end a comment in JavaScript. A form feed is an old custom between functions.
+_CONTROL = re.compile("\r(?!$)|[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\u2028\u2029]")
+# PEP 263, on the first two lines. In utf-7, unicode_escape and their like a comment may hold lines of code.
+_ENCODING = re.compile(r"[ \t\f]*#.*?coding[:=][ \t]*([-_.a-zA-Z0-9]+)")
+_HONEST = re.compile(
+    r"utf[-_]?8(-sig)?|(us-)?ascii|latin[-_]?1|iso[-_]?8859[-_]\d+|(windows|cp)[-_]?125\d", re.IGNORECASE
+)
 _SHOWN_REASONS = 20
 
 
@@ -120,17 +129,29 @@ def _null(file: File, runs: frozenset[str]) -> Iterator[str]:
 def _trojan(file: File, runs: frozenset[str]) -> Iterator[str]:
     if file.content is None or not (is_code(file.path) or file.path in runs or file.mode == PROGRAM):
         return
-    text = file.content.decode("utf-8", "replace").removeprefix("\ufeff")
+    text = file.content.replace(b"\0", b"").decode("utf-8", "replace").removeprefix("\ufeff")  # NUL has its own rule
     for number, line in enumerate(text.split("\n"), 1):
-        found = sorted({f"U+{ord(char):04X}" for char in INVISIBLE.findall(line)})
-        if found:
-            what = f"invisible or direction-changing characters ({', '.join(found)})"
-            yield f"{_quote(file.path)} line {number} has {what}: delete them"
-            return
+        for what, found in (("invisible or direction-changing", INVISIBLE), ("control", _CONTROL)):
+            points = sorted({f"U+{ord(char):04X}" for char in found.findall(line)})
+            if points:
+                yield f"{_quote(file.path)} line {number} has {what} characters ({', '.join(points)}): delete them"
+                return
+
+
+def _encoding(file: File, runs: frozenset[str]) -> Iterator[str]:
+    if file.content is None or not (is_code(file.path) or file.path in runs or file.mode == PROGRAM):
+        return
+    for number, line in enumerate(file.content[:4096].decode("latin-1").split("\n")[:2], 1):
+        said = _ENCODING.match(line)
+        if said and not _HONEST.fullmatch(said[1]):
+            yield (
+                f"{_quote(file.path)} line {number} declares the encoding {_quote(said[1])}, in which a comment may"
+                " hold code: save it as UTF-8"
+            )
 
 
 _Rule = Callable[[File, frozenset[str]], Iterator[str]]
-_EACH: tuple[_Rule, ...] = (_kind, _length, _characters, _git_files, _null, _trojan)
+_EACH: tuple[_Rule, ...] = (_kind, _length, _characters, _git_files, _null, _trojan, _encoding)
 
 
 def _whole(files: Sequence[File], caps: Caps) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Receive: judge a push whole, before any ref of it moves. Every reason is reported at once."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,12 +15,14 @@ from gitqueue.errors import GitqueueError
 from gitqueue.model import RefMove
 from gitqueue.refs import JobId, Kind, Ref
 from gitqueue.rules import lifecycle, submission
-from gitqueue.rules.authority import Change, Movement, Note, NoteFacts, judge_movement, judge_note
-from gitqueue.rules.chain import judge_link, judge_request
+from gitqueue.rules.access import Sender, judge_sending
+from gitqueue.rules.authority import OWNER, Change, Movement, Note, NoteFacts, judge_movement, judge_note
+from gitqueue.rules.chain import Link, Proposal, judge_link, judge_proposal, judge_request
 from gitqueue.rules.lifecycle import State
 
 MOST_REFS = 50
 _MOST_NOTES = 50
+_MOST_REASONS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +35,17 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Gate:
-    """The site as the gate sees it: its history with the pushed objects, where the vault is, and the time."""
+    """The site as the gate sees it: its history with the pushed objects, where the vault is, and the time.
+
+    `begun`: the requests that this push would create, each counted by those judged after it.
+    `sender`: whose ssh connection it came by; None by the site's own account.
+    """
 
     history: History
     vault: Path
     now: float
+    begun: "Counter[str]" = field(default_factory=Counter)
+    sender: Sender | None = None
 
     @property
     def objects(self) -> Objects:
@@ -55,6 +64,8 @@ def judge(gate: Gate, moves: Sequence[RefMove]) -> Verdict:
     """Judge every ref of a push. One reason anywhere refuses all of it."""
     if len(moves) > MOST_REFS:
         return Verdict((f"the push moves {len(moves)} refs at once; {MOST_REFS} are allowed",), ())
+    if len(moves) > 1 and any(move.name == refs.APPROVED for move in moves):
+        return Verdict(("approved moves by a push of its own, or what moves with it would be judged too early",), ())
     reasons: list[str] = []
     answers: list[str] = []
     for move in moves:
@@ -64,7 +75,13 @@ def judge(gate: Gate, moves: Sequence[RefMove]) -> Verdict:
             said = Verdict(getattr(error, "reasons", (str(error),)), ())
         reasons += said.reasons
         answers += said.answers
-    return Verdict(tuple(dict.fromkeys(reasons)), () if reasons else tuple(answers))
+    return Verdict(_few(list(dict.fromkeys(reasons))), () if reasons else tuple(answers))
+
+
+def _few(reasons: list[str]) -> tuple[str, ...]:
+    if len(reasons) <= _MOST_REASONS:
+        return tuple(reasons)
+    return (*reasons[:_MOST_REASONS], f"and {len(reasons) - _MOST_REASONS} more reasons")
 
 
 def _judge_move(gate: Gate, move: RefMove) -> Verdict:
@@ -74,7 +91,8 @@ def _judge_move(gate: Gate, move: RefMove) -> Verdict:
         return Verdict((refused,), ())
     if not gate.objects.is_commit(move.new):
         return Verdict((f"{move.name} would not be a commit",), ())
-    return _BY_KIND[ref.kind](gate, ref, move.old, move.new)
+    sent, said = judge_sending(gate.sender, ref), _BY_KIND[ref.kind](gate, ref, move.old, move.new)
+    return Verdict((sent, *said.reasons), ()) if sent else said
 
 
 def _change(gate: Gate, move: RefMove) -> Change:
@@ -92,29 +110,59 @@ def _change(gate: Gate, move: RefMove) -> Change:
 
 
 def _judge_approved(gate: Gate, _: Ref, old: str | None, new: str) -> Verdict:
-    reasons: list[str] = []
     answers: list[str] = []
     clock = gate.objects.commit(old).date if old else 0
     for link in gate.history.links(old, new, clock, gate.now):
         request = link.request
         tip = gate.objects.ref(refs.request(request.job)) if request else None
         spent = frozenset({request.job} if request and _claimed(gate, request.job) else ())
-        removes = not link.is_approval and any(path.startswith("jobs/") for path in link.changes)
-        unfinished = frozenset(_unfinished(gate)) if removes else frozenset()
-        reasons += judge_link(replace(link, tip=tip, spent=spent, unfinished=unfinished, now=gate.now))
+        unfinished = frozenset() if link.is_approval else frozenset(_unfinished(gate, link))
+        reasons = judge_link(
+            replace(_as_known(gate, link), tip=tip, spent=spent, unfinished=unfinished, now=gate.now)
+        )
+        if not reasons and request and request.folder:
+            reasons = _file_faults(gate, link, request.job, request.folder)
+        if reasons:  # what stands on a commit that does not count, is judged by nobody's rules
+            return Verdict(reasons, ())
         answers += _answer(request.job, State.APPROVED) if request else ("the site has changed",)
-    return Verdict(tuple(reasons), tuple(answers))
+    return Verdict((), tuple(answers))
+
+
+def _as_known(gate: Gate, link: Link) -> Link:
+    """With what only the site knows: whether the proposal is a request, and whether all that was said was merged."""
+    merged = link.signed.commit.parents[1:2]
+    if link.request is not None:
+        said = gate.objects.ref(refs.review(link.request.job))
+        return replace(link, unheard=said is not None and [said] != list(merged))
+    if link.proposal is None:
+        return link
+    revision = link.proposal.signed.commit.id
+    found = gate.queue.refs(Kind.REQUEST).items()
+    jobs = [ref.job for ref, tip in found if ref.job and ref.job.requester == link.proposal.author and tip == revision]
+    said = next((tip for job in jobs if (tip := gate.objects.ref(refs.review(job)))), None)
+    unheard = said is not None and [said] != list(merged)
+    return replace(link, proposal=replace(link.proposal, known=bool(jobs)), unheard=unheard)
+
+
+def _file_faults(gate: Gate, link: Link, job: JobId, folder: str) -> tuple[str, ...]:
+    """The policy of the first parent judges the files: it may have changed since the request came."""
+    site = gate.history.site(link.previous or gate.approved)
+    files, refused = gate.history.files(folder, site.policy)
+    return tuple(f"{job}: {why}" for why in refused or submission.judge(files, job, site.policy, site.datasets))
 
 
 def _claimed(gate: Gate, job: JobId) -> bool:
     return bool(list_refs(gate.vault, f"refs/claims/{job}"))
 
 
-def _unfinished(gate: Gate) -> Iterator[JobId]:
-    """Jobs that still have a request and no final result: their folders must stay."""
-    for ref in gate.queue.refs(Kind.REQUEST):
-        if ref.job is not None and gate.queue.job(ref.job).state not in lifecycle.FINAL_RUNS:
-            yield ref.job
+def _unfinished(gate: Gate, link: Link) -> Iterator[JobId]:
+    """Jobs whose folders must stay. One that was cancelled before it ran has no claim, and its folder alone tells that
+    its name is used."""
+    for path, (_, after) in link.changes.items():
+        if path.startswith("jobs/") and path.count("/") == 2 and after is None:
+            job = refs.job_id(path.removeprefix("jobs/"))
+            if gate.queue.job(job).state not in lifecycle.FINAL_RUNS or not _claimed(gate, job):
+                yield job
 
 
 # requests
@@ -125,6 +173,9 @@ def _judge_request(gate: Gate, ref: Ref, old: str | None, new: str) -> Verdict:
     site = gate.history.site(approved)
     if gate.objects.at(gate.objects.commit(approved).tree, job.folder) is not None or _claimed(gate, job):
         return Verdict((f"{job} was approved and takes nothing more: changed code is a new job, with a new name",), ())
+    proposal = _proposal(gate, job, new)
+    if proposal is not None:
+        return proposal
     request = gate.history.request(job, new, approved, gate.history.people(approved), gate.now)
     reasons = [*judge_request(request), *_quota(gate, job, site, old)]
     if request.folder is not None:
@@ -133,11 +184,35 @@ def _judge_request(gate: Gate, ref: Ref, old: str | None, new: str) -> Verdict:
     return Verdict(tuple(reasons), () if reasons else tuple(_answer(job, State.PENDING)))
 
 
+def _proposal(gate: Gate, job: JobId, new: str) -> Verdict | None:
+    """The verdict on a request that is a site change, None where it is a job: one that holds a folder of jobs."""
+    commit = gate.objects.commit(new)
+    before = gate.objects.commit(gate.approved).tree
+    changed = gate.objects.changes(before, commit.tree, 3)
+    if len(commit.parents) != 1 or not changed or any(path.split("/")[0] == "jobs" for path in changed):
+        return None
+    signed = gate.history.signed(new, gate.history.people(gate.approved), gate.now)
+    if signed.signer is None or not signed.signer.has(OWNER):
+        return None  # who is no owner is told what a request is
+    owners = gate.history.site(gate.approved).policy.approvals
+    reasons = list(judge_proposal(Proposal(signed), gate.approved, owners))
+    if signed.signer.name != job.requester:
+        reasons.append(f"commit {new[:12]} is {signed.signer.name}'s: push it to requests/{signed.signer.name}/{job.name}")
+    reasons += gate.history.site_faults(new, gate.now) if not reasons else ()
+    answers = (f"{job} is pending: a site change", f"next: it needs the word of {owners} owners", _follow(job))
+    return Verdict(tuple(reasons), () if reasons else answers)
+
+
+def _follow(job: JobId) -> str:
+    return f"follow: git fetch && git log origin/reviews/{job}"
+
+
 def _quota(gate: Gate, job: JobId, site: SiteView, old: str | None) -> Iterator[str]:
     """Open requests per requester: a new one is refused when too many wait."""
     if old is not None:
         return
-    waiting = sum(known.state in lifecycle.OPEN for known in gate.queue.jobs(job.requester))
+    waiting = sum(known.state in lifecycle.OPEN for known in gate.queue.jobs(job.requester)) + gate.begun[job.requester]
+    gate.begun[job.requester] += 1
     if waiting >= site.policy.requests.open:
         yield f"{job.requester} has {waiting} open requests; {site.policy.requests.open} are allowed: cancel one first"
 
@@ -154,8 +229,10 @@ def _judge_review(gate: Gate, ref: Ref, old: str | None, new: str) -> Verdict:
     request = gate.history.request(id_, job.revision, gate.approved, people) if job.revision else None
     signers = request.signers if request else frozenset()
     outputs = job.result.outputs if job.result else None
-    facts = [NoteFacts(note, id_, job.state, job.revision, signers, outputs) for note in reversed(said)]
-    reasons = tuple(reason for fact in facts for reason in judge_note(fact))
+    facts = [NoteFacts(note, id_, job.state, job.revision, signers, outputs, gate.now) for note in reversed(said)]
+    newest = said[0].signed.signer if said else None
+    sent = judge_sending(gate.sender, ref, newest.name if newest else None)
+    reasons = (*(reason for fact in facts for reason in judge_note(fact)), *([sent] if sent else []))
     return Verdict(reasons, tuple(_answer_note(said[0], id_)) if said and not reasons else ())
 
 

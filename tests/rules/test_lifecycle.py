@@ -28,6 +28,7 @@ STANDING = [
     ((), True, None, S.APPROVED),
     ((D.REJECTED,), True, None, S.APPROVED),
     ((D.CANCEL,), True, None, S.CANCELLED),
+    ((D.ENDORSED,), False, None, S.PENDING),
     ((), True, S.RUNNING, S.RUNNING),
     ((D.CANCEL,), True, S.RUNNING, S.RUNNING),
     ((D.RELEASE,), True, S.HELD, S.HELD),
@@ -40,6 +41,12 @@ def test_results_speak_before_the_chain_and_the_chain_before_the_review(
     decisions: tuple[Decision, ...], approved: bool, result: State | None, expected: State
 ) -> None:
     assert state(JobFacts(decisions, approved, result)) is expected
+
+
+def test_an_approval_by_a_revoked_key_waits_unless_it_ran_or_was_cancelled() -> None:
+    assert state(JobFacts(approved=True, suspended=True)) is S.SUSPENDED
+    assert state(JobFacts((D.CANCEL,), approved=True, suspended=True)) is S.CANCELLED
+    assert state(JobFacts(approved=True, suspended=True, result=S.RUNNING)) is S.RUNNING
 
 
 def test_every_state_can_be_reached_from_the_beginning_and_says_who_acts_next() -> None:
