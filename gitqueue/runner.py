@@ -18,6 +18,7 @@ from time import monotonic, time
 from gitqueue import refs
 from gitqueue.adapters import journal, memory
 from gitqueue.adapters.executors import local
+from gitqueue.adapters.history import History
 from gitqueue.adapters.premises import Premises
 from gitqueue.adapters.queue import Job
 from gitqueue.adapters.settings import Site
@@ -52,7 +53,7 @@ class Runner:
     later: dict[JobId, float] = field(default_factory=dict)
     alarm: Tampered | None = None
     stopping: bool = False
-    _announced: str = ""
+    _announced: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.settings = self.site.settings()
@@ -71,7 +72,10 @@ class Runner:
             if tip is None:
                 raise verify.Broken("", self.chain, "the branch approved has gone")
             if tip != self.chain.tip:
-                self.chain = verify.extend(self.premises.history, self.chain, self.settings.root, tip)
+                # From the root on, the operator's revocations would condemn what stood before them: they count for
+                # what is new, and for what has not run.
+                history = self.premises.history if self.chain.tip else History(self.premises.objects)
+                self.chain = verify.extend(history, self.chain, self.settings.root, tip)
             self.alarm = None
         except verify.Broken as error:
             self.chain, self.alarm = error.chain, error
@@ -88,9 +92,9 @@ class Runner:
             self._announce("\n".join(error.lines()))
 
     def _announce(self, text: str) -> None:
-        if text != self._announced:
+        if text not in self._announced:
             self.say(text)
-            self._announced = text
+            self._announced.add(text)
             journal.leave(self.site.inbox, Entry(Event.ALARM, int(time()), "runner", reasons=tuple(text.splitlines())))
 
     def _remember(self) -> None:
@@ -148,7 +152,8 @@ class Runner:
         return self._do(run.job, lambda premises: self._dead(premises, run))
 
     def _decided(self, job: Job, approval: Approval, result: ResultText) -> bool:
-        decision = _owners_word(job, result)
+        needed = self.premises.history.site(self.premises.queue.approved).policy.approvals
+        decision = _owners_word(job, result, needed)
         if decision is Decision.RELEASE:
             vault = result.outputs or ""
             return self._do(
@@ -167,10 +172,17 @@ class Runner:
             if sum(running.values()) >= self.settings.executor.jobs:
                 break
             quota = self.premises.history.site(self.chain.tip or "").policy.quota.running
-            if running[approval.job.requester] < quota:
+            if running[approval.job.requester] < quota and not self._suspended(approval.job):
                 running[approval.job.requester] += 1
                 begun |= self._begin(approval)
         return begun
+
+    def _suspended(self, job: JobId) -> bool:
+        """Whether the key that approved it counts no more, and no other owner has said to run it all the same."""
+        found = self.premises.queue.job(job)
+        if found.suspended:
+            self._announce(f"gitqueue: {job} is suspended: its approval {found.doubt}")
+        return found.suspended
 
     def _running(self) -> "Counter[str]":
         """How many jobs each requester has running, or in our hands on the way there."""
@@ -311,14 +323,16 @@ def runner_of(site: Site) -> int | None:
     return None
 
 
-def _owners_word(job: Job, result: ResultText) -> Decision | None:
-    """The newest release or withholding of these very outputs, by an owner who is not the requester."""
-    for note in reversed(job.decided):
+def _owners_word(job: Job, result: ResultText, needed: int) -> Decision | None:
+    """What the owners who are not the requester say of these very outputs: as many as policy asks for release them,
+    one withholds them."""
+    found: dict[str, Decision] = {}
+    for note in job.decided:
         signer = note.signed.signer
         if signer is None or not signer.has(OWNER) or signer.name == job.id.requester:
             continue
-        if note.decision is Decision.WITHHOLD:
-            return note.decision
-        if note.decision is Decision.RELEASE and note.outputs == result.outputs:
-            return note.decision
-    return None
+        if note.decision is Decision.WITHHOLD or (note.decision is Decision.RELEASE and note.outputs == result.outputs):
+            found[signer.name] = note.decision
+    if Decision.WITHHOLD in found.values():
+        return Decision.WITHHOLD
+    return Decision.RELEASE if len(found) >= needed else None

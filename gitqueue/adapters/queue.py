@@ -24,7 +24,8 @@ class Job:
     """One job: its request's tip, what was said on that tip (oldest first), and what its results ref says.
 
     `notes` are all of the conversation, oldest first; `fault` says why the results cannot be believed. Of a job that
-    waits for its run, `approver` signed the approval, and `doubt` says why that key counts no more.
+    waits for its run, `approver` signed the approval, and `doubt` says why that key counts no more. `is_change`: it is
+    no job, but a site change that needs more owners than one.
     """
 
     id: JobId
@@ -36,6 +37,7 @@ class Job:
     fault: str = field(default="")
     approver: str = ""
     doubt: str = ""
+    is_change: bool = False
 
     @property
     def decided(self) -> tuple[Note, ...]:
@@ -105,15 +107,11 @@ class Queue:
         result, wrong = self._result(results) if results else (None, "")
         revision = tips.get(Kind.REQUEST)
         approved = self.objects.at(self.objects.commit(self.approved).tree, job.folder) is not None
-        if not approved and revision and self._is_merged_change(job, revision):
+        change = revision is not None and self.objects.at(self.objects.commit(revision).tree, job.folder) is None
+        if change and self.objects.descends(self.approved, revision or ""):
             result = ResultText(State.COMPLETED, 1)
         approver, doubt = self._standing(job) if approved and not results else ("", "")
-        return Job(job, revision, approved, said, result, results, fault or wrong, approver, doubt)
-
-    def _is_merged_change(self, job: JobId, revision: str) -> bool:
-        """Whether the request is a site change that `approved` holds already."""
-        is_job = self.objects.at(self.objects.commit(revision).tree, job.folder) is not None
-        return not is_job and self.objects.descends(self.approved, revision)
+        return Job(job, revision, approved, said, result, results, fault or wrong, approver, doubt, change)
 
     def _standing(self, job: JobId) -> tuple[str, str]:
         """Who approved a job that has not run, and why that signature counts no more, "" where it does."""

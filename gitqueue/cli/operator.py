@@ -16,8 +16,11 @@ from gitqueue.errors import Mistake, OperatorNeeded, Tampered
 @click.option("--owner", help="The first owner's name (default: git's user.name).")
 @click.option("--email", help="Their e-mail address (default: git's user.email).")
 @click.option("--key", help="Their ssh key (default: git's user.signingkey).")
+@click.option("--recovery-key", "recovery", metavar="FILE.pub", help="An offline key that may change people alone.")
 @click.pass_context
-def init(context: click.Context, folder: str, owner: str | None, email: str | None, key: str | None) -> None:
+def init(
+    context: click.Context, folder: str, owner: str | None, email: str | None, key: str | None, recovery: str | None
+) -> None:
     """Make a new site: a repository to clone, a vault, and the signed first commit."""
     import os
 
@@ -43,7 +46,8 @@ def init(context: click.Context, folder: str, owner: str | None, email: str | No
         ".gitqueue/REVIEW.md": (resource("templates") / "site" / "REVIEW.md").read_bytes(),
         "README.md": template("site/README.md").render(site=site_name).encode(),
     }
-    founder = found.Founder(name, address, public_key(signing), _signing(signing))
+    spare = public_key(recovery) if recovery else None
+    founder = found.Founder(name, address, public_key(signing), _signing(signing), spare)
     site = found.found(path, founder, sys.executable, documents, user)
     show.say(f"made the site {site_name} in {folder}; its trust root is {site.settings().root}")
     show.say(f"next: gitqueue clone {folder}/site.git my-desk, and in it gitqueue dataset add, gitqueue person add")
@@ -117,6 +121,8 @@ def status(context: click.Context, json_: bool) -> None:
         return
     who = f"runner: process {found['runner']}" if found["runner"] else "runner: none; start it with gitqueue serve"
     show.say(f"site {found['site']}, approved at {found['approved'][:12]}\n{who}")
+    for warning in found["warnings"]:
+        show.say(f"warning: {warning}")
     show.table(
         ("state", "jobs", "next"),
         [(name, str(count), next_step(State(name))) for name, count in sorted(found["jobs"].items())],

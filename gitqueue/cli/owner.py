@@ -1,6 +1,7 @@
 """Commands of an owner: reading requests, deciding, looking at outputs, and governing the site."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import cloup
@@ -9,6 +10,9 @@ from gitqueue.cli import show
 from gitqueue.cli.place import Place, here
 from gitqueue.errors import Mistake
 from gitqueue.rules.lifecycle import Decision
+
+if TYPE_CHECKING:
+    from gitqueue.refs import JobId
 
 
 @cloup.command(epilog="Example: gitqueue review rachel/bc-mean")
@@ -66,8 +70,30 @@ def approve(context: click.Context, jobs: tuple[str, ...], message: str) -> None
         against = step.standing_rejection(place.queue.job(id_))
         if against:
             show.note(f"gitqueue: warning: {against}")
-    done = step.approve(place.clone, ids, message, review.read_before(place.clone, ids))
-    show.say(done.answer)
+    ready = [id_ for id_ in ids if _endorsed(place, id_, message)]
+    if ready:
+        done = step.approve(place.clone, ready, message, review.read_before(place.clone, ids))
+        show.say(done.answer)
+
+
+def _endorsed(place: Place, id_: "JobId", message: str) -> bool:
+    """Endorse where the word of more owners is needed; whether there is enough of it to merge."""
+    from gitqueue.steps import approve as step
+    from gitqueue.steps import review
+
+    job, me = place.queue.job(id_), place.me() or ""
+    standing = step.agreement(place.queue, job, me)
+    if job.revision is None or standing.needed < 2:
+        return True
+    if standing.enough and not step.must_join(place.queue, job):
+        return True
+    if standing.mine:
+        raise Mistake(
+            f"{id_} has your word already, and that of {standing} owners", step="another owner approves it"
+        )
+    show.say(review.decide(place.clone, id_, review.Spoken(Decision.ENDORSED, message)))
+    show.say(f"endorsed {id_}: {standing}")
+    return standing.enough
 
 
 def _decision(name: str, decision: Decision, help_: str, needs_reason: bool):  # type: ignore[no-untyped-def]
@@ -95,6 +121,7 @@ withhold = _decision(
 )
 comment = _decision("comment", Decision.COMMENT, "Say something on a job.", True)
 cancel = _decision("cancel", Decision.CANCEL, "Withdraw a request, or stop its run.", False)
+rerun = _decision("rerun", Decision.RERUN, "Let a suspended job run: its approver's key was revoked.", False)
 
 
 @cloup.command(epilog="Example: gitqueue outputs rachel/bc-mean -o look/")
@@ -182,6 +209,8 @@ def person_revoke(context: click.Context, name: str, since: str | None, prints: 
     day = since or datetime.now(UTC).date().isoformat()
     done = govern.change(place.clone, f"Revoke {name}", lambda queue: govern.revoke(queue, name, day, prints))
     _changed(done)
+    for made in govern.approvals_by(here(context).queue, name, day):
+        show.say(f"{name} approved {made.job} on {made.at}; it is {made.state}")
 
 
 @person.command("list", epilog="Example: gitqueue person list")
@@ -374,4 +403,4 @@ def _changed(done) -> None:  # type: ignore[no-untyped-def]
         show.say(done.answer or f"made {done.commit[:12]} on approved")
 
 
-COMMANDS = (review, diff, approve, request_changes, reject, outputs, release, withhold, person, dataset, policy)
+COMMANDS = (review, diff, approve, request_changes, reject, outputs, release, withhold, rerun, person, dataset, policy)

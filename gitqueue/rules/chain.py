@@ -4,7 +4,7 @@ Pure. Who gathers the facts (`adapters/history`) reads only objects and signatur
 gate, at the runner and in anybody's clone.
 """
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from gitqueue.model import FOLDER, Entry
@@ -149,11 +149,11 @@ class Link:
 
     `changes` is what differs between the first parent's tree and the commit's, at the depth of a job's folder.
     `request` is what the second parent asks for (None where it is no request). `tip` is the request's present tip,
-    None where nobody knows (a closed job). `talk_fault` is what is wrong with the conversation that is merged with it.
-    `proposal` is the site change that the second parent proposes (None where it is none); `notes` what was decided on
-    the merged tree, oldest first; `owners` how many policy asks for; `unheard` whether the site has decisions that the
-    merged conversation lacks. `site_faults` is what is wrong with the site's documents after the change. `spent` are jobs that were approved
-    before; `unfinished` jobs whose folders must stay; `now` the time at the gate, None in a replay.
+    None where nobody knows (a closed job). `talk_fault` is what is wrong with the conversation that is merged with it;
+    `notes` what was decided there on the merged tree, oldest first; `unheard` whether the site has decisions that it
+    lacks. `proposal` is the site change that the second parent proposes (None where it is none), `owners` how many
+    policy asks for. `site_faults` is what is wrong with the site's documents after the change. `spent` are jobs that
+    were approved before; `unfinished` jobs whose folders must stay; `now` the time at the gate, None in a replay.
     """
 
     signed: Signed
@@ -280,8 +280,14 @@ def _all_heard(link: Link) -> str:
 def _standing(link: Link) -> dict[str, Decision]:
     """Each other owner's newest word on the merged tree."""
     own = {link.request.job.requester, *link.request.signers} if link.request else set()
+    return votes(link.notes, own)
+
+
+def votes(notes: Iterable[Note], own: Set[str]) -> dict[str, Decision]:
+    """Each owner's newest vote, by name; `own` are those whose request it is, who have none. People are counted, not
+    keys."""
     found: dict[str, Decision] = {}
-    for note in link.notes:
+    for note in notes:
         signer = note.signed.signer
         if signer and signer.has(OWNER) and signer.name not in own and note.decision in _VOTES:
             found[signer.name] = note.decision

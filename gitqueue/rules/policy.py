@@ -342,7 +342,7 @@ def _roles(person: Person) -> Iterator[str]:
     for alone in ("runner", "recovery"):
         others = " and ".join(sorted(set(person.roles) - {alone}))
         if alone in person.roles and others:
-            yield f"{quote(person.name)} is {alone} and {others}; a {alone} has no other role, give that to another name"
+            yield f"{quote(person.name)} is {alone} and {others}; a {alone} has no other role: use another name"
 
 
 def _key_texts(person: Person) -> Iterator[str]:

@@ -8,9 +8,8 @@ from gitqueue.adapters.clone import Clone, PushRefused
 from gitqueue.adapters.history import History
 from gitqueue.adapters.queue import REMOTE, Job, Queue
 from gitqueue.errors import Mistake, NotAllowed
-from gitqueue.model import FOLDER, Entry
 from gitqueue.refs import JobId
-from gitqueue.rules.chain import judge_link
+from gitqueue.rules.chain import judge_link, votes
 from gitqueue.rules.lifecycle import Decision, State
 
 _TRIES = 3
@@ -77,12 +76,50 @@ def _not_now(job: Job, reviewed: str | None) -> str:
 
 
 def _merge(clone: Clone, queue: Queue, job: Job, tip: str, reason: str) -> str:
-    objects = queue.objects
-    folder = objects.at(objects.commit(job.revision or "").tree, job.id.folder)
-    if folder is None:
-        raise Mistake(f"{job.id} holds no folder {job.id.folder}")
-    tree = objects.graft(objects.commit(tip).tree, job.id.folder, Entry(FOLDER, job.id.name, folder.id))
-    return clone.commit_tree(tree, [tip, job.revision or ""], reason or f"Approve {job.id}")
+    objects, revision = queue.objects, job.revision or ""
+    tree = objects.commit(revision).tree
+    if not job.is_change:
+        folder = objects.at(tree, job.id.folder)
+        tree = objects.graft(objects.commit(tip).tree, job.id.folder, folder)
+    return clone.commit_tree(tree, [tip, _merged(queue, job)], reason or f"Approve {job.id}")
+
+
+def _merged(queue: Queue, job: Job) -> str:
+    """What is merged: the revision; where several owners decide, with all that was said on it."""
+    said = queue.ref(refs.review(job.id))
+    several = queue.history.site(queue.approved).policy.approvals > 1
+    return said if said and several else job.revision or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Whose word a request has, mine counted, and how many owners policy asks for."""
+
+    owners: frozenset[str]
+    needed: int
+    mine: bool
+
+    @property
+    def enough(self) -> bool:
+        return len(self.owners) >= self.needed
+
+    def __str__(self) -> str:
+        return f"{len(self.owners)} of {self.needed} ({', '.join(sorted(self.owners))})"
+
+
+def agreement(queue: Queue, job: Job, me: str) -> Agreement:
+    """Whose word `job` has on its present revision. `mine`: whether mine was among it already."""
+    needed = queue.history.site(queue.approved).policy.approvals
+    own = frozenset() if job.is_change else frozenset({job.id.requester})
+    endorsed = {name for name, said in votes(job.decided, own).items() if said is Decision.ENDORSED}
+    author = {job.id.requester} if job.is_change else set()
+    return Agreement(frozenset(endorsed | author | {me}), needed, me in endorsed | author)
+
+
+def must_join(queue: Queue, job: Job) -> bool:
+    """Whether what was said is about an earlier revision, so that a merge of it would not be one of this."""
+    said = queue.ref(refs.review(job.id))
+    return said is not None and queue.history.revision(said) != job.revision
 
 
 def _judge(clone: Clone, queue: Queue, jobs: Sequence[Job], tip: str) -> None:

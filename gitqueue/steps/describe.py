@@ -18,7 +18,7 @@ def summary(queue: Queue, job: Job) -> dict[str, Any]:
         "id": str(job.id),
         "state": str(job.state),
         "reason": _reason(job),
-        "name": asked.name if asked else job.id.name,
+        "name": asked.name if asked else _subject(queue, job),
         "requester": job.id.requester,
         "project": asked.group.name if asked and asked.group else None,
         "tags": list(asked.tags) if asked else [],
@@ -58,7 +58,13 @@ def decision(note: Note) -> dict[str, Any]:
     }
 
 
+def _subject(queue: Queue, job: Job) -> str:
+    return queue.objects.commit(job.revision).subject if job.is_change and job.revision else job.id.name
+
+
 def _asked(queue: Queue, job: Job) -> tuple[Manifest | None, tuple[str, ...]]:
+    if job.is_change:
+        return None, ()
     try:
         return queue.manifest(job), ()
     except GitqueueError as error:

@@ -47,12 +47,14 @@ HOOKS = ("pre-receive", "post-receive")
 
 @dataclass(frozen=True, slots=True)
 class Founder:
-    """The first owner: name in the site, e-mail, the public key's line, and what git signs with (a path or a key)."""
+    """The first owner: name in the site, e-mail, the public key's line, and what git signs with (a path or a key);
+    `recovery` is the public line of an offline key that may change people.yaml and nothing else."""
 
     name: str
     email: str
     key: str
     signing: str
+    recovery: str | None = None
 
 
 def found(path: Path, founder: Founder, python: str, documents: Mapping[str, bytes], sandbox_user: str | None) -> Site:

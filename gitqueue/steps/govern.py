@@ -1,17 +1,21 @@
 """Govern: owners change people, datasets and policy, each as one signed commit on `approved`."""
 
 import datetime
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gitqueue import refs
 from gitqueue.adapters.clone import Clone
 from gitqueue.adapters.edit import edit
 from gitqueue.adapters.history import PEOPLE, SIGNERS, SITE, History
 from gitqueue.adapters.queue import REMOTE, Queue
 from gitqueue.errors import GitqueueError, Mistake
 from gitqueue.model import FILE
+from gitqueue.refs import JobId
 from gitqueue.rules import policy
+from gitqueue.rules.authority import RECOVERY
 from gitqueue.rules.documents import Faulty, nearest
 
 _TRIES = 3
@@ -44,8 +48,9 @@ def change(clone: Clone, message: str, files: Callable[[Queue], Files], push: bo
         if not push:
             clone.git("update-ref", "refs/heads/approved", commit)
             return Changed(commit, None)
+        proposed = _proposed(clone, queue, message, commit)
         try:
-            answer = clone.push(f"{commit}:refs/heads/approved")
+            answer = clone.push(f"{commit}:{refs.request(proposed) if proposed else refs.APPROVED}")
         except GitqueueError:
             clone.fetch()
             if attempt + 1 == _TRIES or Queue(History(clone.objects()), REMOTE).approved == tip:
@@ -53,8 +58,22 @@ def change(clone: Clone, message: str, files: Callable[[Queue], Files], push: bo
             continue
         clone.fetch()
         clone.follow_approved()
-        return Changed(commit, answer)
+        more = f"\nanother owner says yes to it: gitqueue approve {proposed}" if proposed else ""
+        return Changed(commit, answer + more)
     raise AssertionError("the last try returns or raises")
+
+
+def _proposed(clone: Clone, queue: Queue, message: str, commit: str) -> JobId | None:
+    """The request that a change becomes where policy asks for more owners than one; None where it may go at once."""
+    if queue.history.site(queue.approved).policy.approvals < 2:
+        return None
+    held = queue.people.holder(policy.key_parts(clone.signing_key())[1])
+    if held is None:
+        raise Mistake("this site does not know your signing key", step="an owner adds it: gitqueue person add")
+    if RECOVERY in held[1].roles:
+        return None
+    words = re.sub(r"[^a-z0-9]+", "-", message.lower()).strip("-")[:40]
+    return JobId(held[0], f"{words}-{commit[:7]}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +118,32 @@ def revoke(queue: Queue, name: str, day: str, fingerprints: tuple[str, ...]) -> 
                 key["revoked"] = _day(day)
 
     return _with_signers(edit(_read(queue, PEOPLE), alter))
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One approval that a person's key made: the job, when, and where the job stands now."""
+
+    job: JobId
+    at: str
+    state: str
+
+
+def approvals_by(queue: Queue, name: str, since: str) -> list[Made]:
+    """The approvals that a person signed since a day, newest first."""
+    start = datetime.datetime.combine(_day(since), datetime.time(), datetime.UTC).timestamp()
+    found = []
+    for commit in map(queue.objects.commit, queue.objects.first_parents(queue.approved)):
+        if len(commit.parents) != 2 or commit.date < start:
+            continue
+        signer = queue.history.signed(commit.id, queue.history.people(commit.parents[0])).signer
+        before = queue.objects.commit(commit.parents[0]).tree
+        folders = [path for path in queue.objects.changes(before, commit.tree, 3) if path.startswith("jobs/")]
+        if signer and signer.name == name and folders:
+            job = refs.job_id(folders[0].removeprefix("jobs/"))
+            day = datetime.datetime.fromtimestamp(commit.date, datetime.UTC).date()
+            found.append(Made(job, day.isoformat(), str(queue.job(job).state)))
+    return found
 
 
 def _with_signers(people: bytes) -> Files:

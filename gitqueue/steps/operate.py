@@ -5,11 +5,12 @@ import pwd
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from time import time
 from typing import Any
 
-from gitqueue import refs
 from gitqueue.adapters import data, git, resources, sandbox
 from gitqueue.adapters.edit import edit
 from gitqueue.adapters.files import write_atomic
@@ -20,6 +21,7 @@ from gitqueue.adapters.queue import Queue
 from gitqueue.adapters.settings import Site
 from gitqueue.errors import GitqueueError, Mistake, OperatorNeeded
 from gitqueue.rules import policy
+from gitqueue.rules.authority import OWNER
 from gitqueue.rules.documents import nearest
 
 HOOKS = ("pre-receive", "post-receive")
@@ -80,7 +82,7 @@ class Ailment:
 def examine(site: Site, hardened: Mapping[str, str], python: str) -> tuple[Ailment, ...]:
     """Everything that keeps the site from working as it should. `hardened` is the configuration it must have."""
     found: list[Ailment] = []
-    for look in (_programs, _accounts, _sandbox, _data, _chain):
+    for look in (_programs, _accounts, _sandbox, _data, _chain, _keys):
         try:
             found += look(site)
         except GitqueueError as error:
@@ -107,7 +109,9 @@ def _accounts(site: Site) -> Iterator[Ailment]:
     try:
         pwd.getpwnam(user)
     except KeyError:
-        yield Ailment(f"there is no account {user!r} for jobs to run as", make_user_line(user), partial(make_user, user))
+        yield Ailment(
+            f"there is no account {user!r} for jobs to run as", make_user_line(user), partial(make_user, user)
+        )
 
 
 def make_user_line(user: str) -> str:
@@ -161,6 +165,25 @@ def _chain(site: Site) -> Iterator[Ailment]:
         yield Ailment(f"the chain begins with {first[:12]}, not with the pinned root", "restore the site from a backup")
 
 
+_SOON = 60 * 86400
+
+
+def _keys(site: Site) -> Iterator[Ailment]:
+    for warning in key_warnings(Queue(History(Objects(site.repository))), time()):
+        yield Ailment(warning, "gitqueue person add OWNER --key NEW.pub, in an owner's clone")
+
+
+def key_warnings(queue: Queue, now: float) -> tuple[str, ...]:
+    """That the last owner's last key ends soon: after that nobody can approve, or mend it."""
+    owners = [person for person in queue.people.values() if OWNER in person.roles]
+    ends = [min(key.until_at, key.revoked_at) for person in owners for key in person.keys if key.valid_at(now)]
+    last = max(ends, default=0)
+    if last > now + _SOON:
+        return ()
+    day = datetime.fromtimestamp(last, UTC).date().isoformat() if last else "already"
+    return (f"the last owner's key ends {day}: after that nobody can approve, or add a key",)
+
+
 def _configuration(site: Site, hardened: Mapping[str, str]) -> Iterator[Ailment]:
     for repository in (site.repository, site.vault):
         there = _config(repository)
@@ -210,5 +233,5 @@ def standing(site: Site) -> dict[str, Any]:
         "approved": queue.approved,
         "root": site.settings().root,
         "jobs": counts,
-        "ref": refs.APPROVED,
+        "warnings": list(key_warnings(queue, time())),
     }

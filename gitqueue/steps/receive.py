@@ -117,9 +117,7 @@ def _judge_approved(gate: Gate, _: Ref, old: str | None, new: str) -> Verdict:
         tip = gate.objects.ref(refs.request(request.job)) if request else None
         spent = frozenset({request.job} if request and _claimed(gate, request.job) else ())
         unfinished = frozenset() if link.is_approval else frozenset(_unfinished(gate, link))
-        reasons = judge_link(
-            replace(_as_known(gate, link), tip=tip, spent=spent, unfinished=unfinished, now=gate.now)
-        )
+        reasons = judge_link(replace(_as_known(gate, link), tip=tip, spent=spent, unfinished=unfinished, now=gate.now))
         if not reasons and request and request.folder:
             reasons = _file_faults(gate, link, request.job, request.folder)
         if reasons:  # what stands on a commit that does not count, is judged by nobody's rules
@@ -197,7 +195,9 @@ def _proposal(gate: Gate, job: JobId, new: str) -> Verdict | None:
     owners = gate.history.site(gate.approved).policy.approvals
     reasons = list(judge_proposal(Proposal(signed), gate.approved, owners))
     if signed.signer.name != job.requester:
-        reasons.append(f"commit {new[:12]} is {signed.signer.name}'s: push it to requests/{signed.signer.name}/{job.name}")
+        reasons.append(
+            f"commit {new[:12]} is {signed.signer.name}'s: push it to requests/{signed.signer.name}/{job.name}"
+        )
     reasons += gate.history.site_faults(new, gate.now) if not reasons else ()
     answers = (f"{job} is pending: a site change", f"next: it needs the word of {owners} owners", _follow(job))
     return Verdict(tuple(reasons), () if reasons else answers)

@@ -92,9 +92,8 @@ def diff(queue: Queue, job: Job) -> str:
     base = queue.history.request(job.id, job.revision, queue.approved, queue.people).fork or queue.approved
     safe = ("--text", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--full-index")
     # In the bare view git reads no .gitattributes of a working tree.
-    said = git.git(
-        "-c", "core.bare=true", "diff", *safe, base, job.revision, "--", job.id.folder, cwd=queue.objects.path
-    )
+    only = () if job.is_change else ("--", job.id.folder)
+    said = git.git("-c", "core.bare=true", "diff", *safe, base, job.revision, *only, cwd=queue.objects.path)
     return tree.escape(said.out.decode("utf-8", "replace"))
 
 
@@ -103,6 +102,8 @@ def report(queue: Queue, job: Job) -> str:
     if job.revision is None:
         raise Mistake(f"there is no request {job.id}", step="gitqueue list")
     site = queue.history.site(queue.approved)
+    if job.is_change:
+        return change_report(queue, job)
     person = site.people.get(job.id.requester)
     earlier = [other for other in queue.jobs(job.id.requester) if other.id != job.id]
     checklist = queue.objects.file(queue.objects.commit(queue.approved).tree, ".gitqueue/REVIEW.md") or b""
@@ -117,6 +118,14 @@ def report(queue: Queue, job: Job) -> str:
         diff=diff(queue, job),
         checklist=checklist.decode("utf-8", "replace"),
     )
+    return tree.escape(text)
+
+
+def change_report(queue: Queue, job: Job) -> str:
+    """What an owner reads of a site change that needs their word, too."""
+    commit = queue.objects.commit(job.revision or "")
+    faults = queue.history.site_faults(commit.id)
+    text = template("report/change.txt").render(job=job, commit=commit, faults=faults, diff=diff(queue, job))
     return tree.escape(text)
 
 

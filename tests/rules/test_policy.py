@@ -294,7 +294,7 @@ def test_a_site_in_order_has_no_faults() -> None:
         (person("r", affiliation="a\nb"), "'r': affiliation is 'a\\nb'; it must be one line without tabs"),
         (
             person("r", "runner", "owner"),
-            "'r' is runner and owner; a runner has no other role, give that to another name",
+            "'r' is runner and owner; a runner has no other role: use another name",
         ),
         (person("r", keys=(Key(key="ssh-dss AA"),)), "'r': key 'ssh-dss AA' is of no kind that is taken here"),
         (
