@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -173,9 +175,29 @@ def configure(path: Path, name: str, key: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def template() -> Iterator[Path]:
     """A site with two owners' worth of people and one dataset; never changed by a test."""
-    base = tmp_path_factory.mktemp("template")
+    with reachable() as base:
+        _found(base)
+        yield base
+
+
+def _let_in(path: Path) -> None:
+    """pytest makes its folders 0700; the account that jobs run as must reach a site below them."""
+    for folder in (path, *path.parents):
+        if folder.stat().st_uid == os.geteuid() and folder.stat().st_mode & 0o005 != 0o005:
+            folder.chmod(0o755)
+
+
+@contextlib.contextmanager
+def reachable() -> Iterator[Path]:
+    """A folder that the account that jobs run as can reach; pytest makes its own ones 0700, again and again."""
+    with tempfile.TemporaryDirectory(prefix="gitqueue-test-", dir="/tmp") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def _found(base: Path) -> None:
     (base / "keys").mkdir()
     for name in PEOPLE:
         ok("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", base / "keys" / name, cwd=base)
@@ -189,28 +211,18 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (base / "features.csv").write_bytes(MOCK)
     (base / "data").mkdir()
     (base / "data" / "features.csv").write_bytes(REAL)
-    _let_in(base)
     asset = ("--asset", f"features={base / 'data' / 'features.csv'}", "--mock", f"features={base / 'features.csv'}")
     done(desk.gitqueue("dataset", "add", "cancer", "--title", "Cancer", *asset, "--identifier", "patient_id"))
     done(desk.gitqueue("policy", "set", "results=plain"))
     shutil.rmtree(desk.path)
-    return base
-
-
-def _let_in(path: Path) -> None:
-    """pytest makes its folders 0700; the account that jobs run as must reach a site below them."""
-    for folder in (path, *path.parents):
-        if folder.stat().st_uid == os.geteuid() and folder.stat().st_mode & 0o005 != 0o005:
-            folder.chmod(0o755)
 
 
 @pytest.fixture
-def town(template: Path, tmp_path: Path) -> Town:
+def town(template: Path) -> Iterator[Town]:
     """A copy of the template, for one test."""
-    _let_in(tmp_path)
-    path = tmp_path / "town"
-    shutil.copytree(template, path, symlinks=True)
-    return Town(path)
+    with reachable() as base:
+        shutil.copytree(template, base / "town", symlinks=True)
+        yield Town(base / "town")
 
 
 @pytest.fixture

@@ -50,10 +50,10 @@ def init(
     founder = found.Founder(name, address, public_key(signing), _signing(signing), spare)
     site = found.found(path, founder, sys.executable, documents, user)
     show.say(f"made the site {site_name} in {folder}; its trust root is {site.settings().root}")
-    show.say(f"next: gitqueue clone {folder}/site.git my-desk, and in it gitqueue dataset add, gitqueue person add")
-    show.say(
-        f"      gitqueue -C {folder} serve, to run what is approved; gitqueue -C {folder} doctor, to see if it can"
-    )
+    show.say("next:")
+    show.say(f"  gitqueue clone {folder}/site.git my-desk   # then, in it, dataset add and person add")
+    show.say(f"  gitqueue -C {folder} doctor                # whether jobs can run here")
+    show.say(f"  gitqueue -C {folder} serve                 # the runner")
 
 
 def _name(text: str) -> str:

@@ -1,5 +1,6 @@
 """Commands of an owner: reading requests, deciding, looking at outputs, and governing the site."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -312,7 +313,7 @@ def _bind_or_say(place: Place, name: str, bound: dict[str, str]) -> None:
         show.say(f"the operator binds the real data, at the site: gitqueue dataset bind {name} {words}")
         return
     try:
-        operate.bind(site, name, {asset: Path(path).absolute() for asset, path in bound.items()})
+        operate.bind(site, name, {asset: Path(os.path.abspath(path)) for asset, path in bound.items()})
         show.say(f"bound {words}")
     except OperatorNeeded as error:
         for line in error.lines():
@@ -352,7 +353,7 @@ def dataset_bind(context: click.Context, name: str, assets: tuple[str, ...]) -> 
     from gitqueue.steps import operate
 
     site = at_site(context)
-    bound = {asset: Path(path).absolute() for asset, path in _pairs(assets, "dataset bind NAME").items()}
+    bound = {asset: Path(os.path.abspath(path)) for asset, path in _pairs(assets, "dataset bind NAME").items()}
     operate.bind(site, name, bound)
     show.say(f"bound {', '.join(f'{name}/{asset}' for asset in bound)}")
 

@@ -108,7 +108,7 @@ def test(context: click.Context, job: str | None, output: str | None, offline: b
         raise No(*refused, step="gitqueue check")
     show.note(f"running {id_} on mock data …")
     seen = rehearse.rehearse(place.queue, id_, files)
-    show.say(seen.log)
+    show.say(_without_times(seen.log))
     for name, data in seen.outputs.items():
         show.say(f"output {name} ({len(data)} bytes)")
     for flag in seen.flags:
@@ -121,6 +121,12 @@ def test(context: click.Context, job: str | None, output: str | None, offline: b
         detail = f" {seen.ended.exit_code}" if seen.ended.reason == "exit-code" else ""
         raise No(f"the run failed: {seen.ended.reason}{detail}", step="mend the job, then gitqueue test again")
     show.say(f"ran on mock data in {seen.ended.seconds:.1f} s; next: gitqueue submit")
+
+
+def _without_times(log: str) -> str:
+    """What the job printed, without when and on which stream: at home the words alone matter."""
+    lines = (line.split(" ", 2) for line in log.splitlines())
+    return "\n".join(parts[2] if len(parts) == 3 else "" for parts in lines)
 
 
 @cloup.command(epilog='Example: gitqueue submit -m "Mean radius by diagnosis"')

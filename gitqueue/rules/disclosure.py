@@ -82,8 +82,8 @@ def _identifiers(item: Collected, known: frozenset[str]) -> Iterator[str]:
     names = item.content.names if item.content else ()
     found = sorted({name for name in names if name.casefold().strip() in known})
     if found:
-        names = ", ".join(repr(name) for name in found[:5])
-        yield f"it has the identifier {names}: aggregate instead of listing people"
+        shown = ", ".join(repr(name) for name in found[:5])
+        yield f"it has the identifier {shown}: aggregate instead of listing people"
 
 
 _CHECKS: tuple[Callable[[Collected, frozenset[str]], Iterator[str]], ...] = (_unread, _lying_type, _identifiers)

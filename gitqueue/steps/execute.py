@@ -175,11 +175,10 @@ def _data_paths(premises: Premises, site: SiteView, asked: Manifest) -> dict[tup
         )
     paths = {(name, asset): Path(bound[name][asset]) for name, asset in wanted}
     uid, gid = premises.sandbox_user
-    faults = [
-        fault for path in paths.values() for fault in data.readable_by(path, uid or os.geteuid(), gid or os.getegid())
-    ]
+    user = (os.geteuid() if uid is None else uid, os.getegid() if gid is None else gid)
+    faults = [fault for path in paths.values() for fault in data.readable_by(path, *user)]
     if faults:
-        raise OperatorNeeded(*faults, step="gitqueue doctor, at the site")
+        raise OperatorNeeded(*dict.fromkeys(faults), step="gitqueue doctor, at the site")
     return paths
 
 

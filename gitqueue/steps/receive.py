@@ -18,7 +18,7 @@ from gitqueue.rules import lifecycle, submission
 from gitqueue.rules.access import Sender, judge_sending
 from gitqueue.rules.authority import OWNER, Change, Movement, Note, NoteFacts, judge_movement, judge_note
 from gitqueue.rules.chain import Link, Proposal, judge_link, judge_proposal, judge_request
-from gitqueue.rules.lifecycle import State
+from gitqueue.rules.lifecycle import Decision, State
 
 MOST_REFS = 50
 _MOST_NOTES = 50
@@ -239,7 +239,8 @@ def _judge_review(gate: Gate, ref: Ref, old: str | None, new: str) -> Verdict:
 def _answer_note(note: Note, job: JobId) -> Iterator[str]:
     who = note.signed.signer.name if note.signed.signer else "?"
     yield f"{job}: {who} said {note.decision}"
-    yield f"follow: git fetch && git log origin/reviews/{job}"
+    ran = note.decision in (Decision.RELEASE, Decision.WITHHOLD, Decision.RERUN)
+    yield f"follow: git fetch && git log origin/{'results' if ran else 'reviews'}/{job}"
 
 
 def _answer(job: JobId, state: State) -> Iterator[str]:
