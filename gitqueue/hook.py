@@ -44,7 +44,7 @@ def say(lines: Iterable[str]) -> None:
 
 def pre_receive() -> int:
     """Judge the push whole."""
-    from gitqueue.adapters import journal
+    from gitqueue.adapters import journal, turn
     from gitqueue.adapters.history import History
     from gitqueue.adapters.objects import Objects
     from gitqueue.steps import admit, record
@@ -52,11 +52,14 @@ def pre_receive() -> int:
 
     site = _site()
     moves = _moves()
-    history = History(Objects(site.repository, pushed=True), site.settings().revoked)
     sender = admit.sender(site.path, os.environ, time())
-    verdict = judge(Gate(history, site.vault, time(), sender=sender), moves)
-    push = record.Push(moves, sender.name if sender else "local", verdict.reasons)
-    journal.leave(site.inbox, record.word(history, push, time()))
+    with turn.taken(site.memory("gate.lock")) as mine:
+        history = History(Objects(site.repository, pushed=True), site.settings().revoked)
+        verdict = judge(Gate(history, site.vault, time(), sender=sender), moves)
+        push = record.Push(moves, sender.name if sender else "local", verdict.reasons)
+        journal.leave(site.inbox, record.word(history, push, time()))
+        if not verdict.reasons:
+            turn.keep(mine, site.repository, moves, os.environ.get("GIT_QUARANTINE_PATH"))
     if verdict.reasons:
         say([f"gitqueue: {reason}" for reason in verdict.reasons])
         say(["gitqueue: nothing of this push was kept"])
@@ -65,12 +68,22 @@ def pre_receive() -> int:
     return 0
 
 
-def post_receive() -> int:
-    """Wake the runner, if one is there. A missed wake is harmless: the runner scans."""
-    from gitqueue.adapters.wake import wake
+def resident() -> int:
+    """Be the judge that the runner keeps warm, and whom hooks/pre-receive asks: `pre_receive` in a fork for each."""
+    from gitqueue.adapters.judge import serve
 
-    wake(_folder() / "private" / "wake")
+    serve(_load, lambda: main("pre-receive"))
     return 0
+
+
+def _load() -> None:
+    """All that judging a push imports, at once or on its way, so that no fork has to."""
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+
+    from gitqueue.adapters import journal
+    from gitqueue.steps import admit, receive, record
+
+    _ = ec, ed25519, padding, rsa, journal, admit, receive, record
 
 
 def post_merge() -> int:
@@ -140,7 +153,7 @@ def _moves() -> list[RefMove]:
 
 _HOOKS: Mapping[str, Callable[..., int]] = {
     "pre-receive": pre_receive,
-    "post-receive": post_receive,
+    "judge": resident,
     "post-merge": post_merge,
     "keys": keys,
     "shell": shell,

@@ -19,6 +19,7 @@ from gitqueue import refs
 from gitqueue.adapters import journal, memory
 from gitqueue.adapters.executors import local
 from gitqueue.adapters.history import History
+from gitqueue.adapters.judge import Judge
 from gitqueue.adapters.premises import Premises
 from gitqueue.adapters.queue import Job
 from gitqueue.adapters.settings import Site
@@ -43,7 +44,8 @@ class Runner:
     """One site's runner.
 
     `taken` are jobs that were claimed, now or ever; `begun` those that this process has in hand; `busy` the steps under
-    way in threads, by the job that they serve; `later` when a step that failed may be tried again.
+    way in threads, by the job that they serve; `later` when a step that failed may be tried again; `frozen` those whose
+    refs somebody moved back: nothing is done to them until they are put back.
     """
 
     site: Site
@@ -52,6 +54,7 @@ class Runner:
     begun: set[JobId] = field(default_factory=set)
     later: dict[JobId, float] = field(default_factory=dict)
     alarm: Tampered | None = None
+    frozen: set[JobId] = field(default_factory=set)
     stopping: bool = False
     _announced: set[str] = field(default_factory=set)
 
@@ -86,8 +89,9 @@ class Runner:
         """Results and reviews only go forward: one that has gone, or gone back, is an alarm, and is not run again."""
         now = {str(ref): tip for ref, tip in self.premises.queue.refs(Kind.RESULT, Kind.REVIEW).items()}
         wrong = self.tips.compare(now, self.premises.objects.descends)
+        self.frozen = {ref.job for name in wrong if (ref := refs.parse(name)) and ref.job}
         if wrong:
-            error = Tampered(*wrong)
+            error = Tampered(*wrong.values())
             self.alarm = self.alarm or error
             self._announce("\n".join(error.lines()))
 
@@ -119,7 +123,8 @@ class Runner:
     def _live(self) -> list[Job]:
         """Jobs whose results ref says that somebody must still do something."""
         tips = self.premises.queue.refs(Kind.RESULT)
-        jobs = [self.premises.queue.job(ref.job) for ref in tips if ref.job and ref.job not in self.busy]
+        untouched = self.frozen | self.busy.keys()
+        jobs = [self.premises.queue.job(ref.job) for ref in tips if ref.job and ref.job not in untouched]
         return [job for job in jobs if job.result is None or job.result.state not in FINAL_RUNS]
 
     def _attend(self, job: Job) -> bool:
@@ -261,11 +266,13 @@ class Runner:
 
 def serve(site: Site, say: Say, once: bool) -> Tampered | None:
     """Be the site's runner until stopped; `once`: until nothing is left to do now. The alarm, if any."""
-    with _only_one(site), Bell(site.socket) as bell:
+    with _only_one(site), Bell(site.socket) as bell, Judge(site.private) as judge:
         runner = Runner(site, say)
         local.prepare()
         _listen_to_signals(runner)
         while not (runner.stopping and not runner.busy):
+            if not once:
+                judge.keep()
             runner.settle()
             begun = runner.once()
             if once and not begun and runner.idle():

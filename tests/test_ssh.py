@@ -135,6 +135,7 @@ def test_the_runners_key_opens_nothing(far: Far) -> None:
 
 
 @needs_root
+@pytest.mark.slow
 def test_a_key_revoked_by_a_site_change_is_refused_at_once_on_an_open_connection_too(far: Far) -> None:
     owen = far.desk("owen")
     with far.open("rolf") as quick:
@@ -615,6 +616,7 @@ def vault(far: Far) -> str:
 
 
 @needs_root
+@pytest.mark.slow
 def test_the_vault_is_read_by_owners_alone_and_written_by_nobody(far: Far, vault: str) -> None:
     spellings = ("vault.git", "private/vault.git", f"{far.server.site}/private/vault.git", "~/centre/private/vault.git")
     with far.open("owen") as owen, far.open("rachel") as rachel:
@@ -636,6 +638,7 @@ def test_the_vault_is_not_reached_through_the_site_even_by_id(far: Far, vault: s
 
 
 @needs_root
+@pytest.mark.slow
 def test_an_owner_looks_at_outputs_over_ssh_and_keeps_no_copy(far: Far, vault: str) -> None:
     rachel, owen = far.desk("rachel"), far.desk("owen")
     rachel.request("rachel/held")
@@ -655,6 +658,7 @@ def test_an_owner_looks_at_outputs_over_ssh_and_keeps_no_copy(far: Far, vault: s
 
 
 @needs_root
+@pytest.mark.slow
 def test_somebody_elses_signed_request_is_not_taken_from_another_sender(far: Far) -> None:
     """Rachel has signed it, and not pushed it: others who got hold of it may not, whatever they say who they are."""
     tip = far.desk("rachel").request("rachel/draft", push=False)
@@ -670,6 +674,7 @@ def test_somebody_elses_signed_request_is_not_taken_from_another_sender(far: Far
 
 
 @needs_root
+@pytest.mark.slow
 def test_an_approval_that_an_owner_has_signed_is_not_taken_from_a_requester(far: Far) -> None:
     rachel, owen = far.desk("rachel"), far.desk("owen")
     merged = owen.merge(rachel.request("rachel/job"))
@@ -682,6 +687,7 @@ def test_an_approval_that_an_owner_has_signed_is_not_taken_from_a_requester(far:
 
 
 @needs_root
+@pytest.mark.slow
 def test_a_review_is_taken_from_the_signer_of_its_newest_note_alone(far: Far) -> None:
     rachel, owen, olga = far.desk("rachel"), far.desk("owen"), far.desk("olga")
     tip = rachel.request("rachel/job")

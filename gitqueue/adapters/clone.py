@@ -99,7 +99,8 @@ class Clone:
     def commit_tree(self, tree: str, parents: Sequence[str], message: str) -> str:
         """A signed commit of any tree, by the person's own key; no branch and no file of theirs is touched."""
         above = [word for parent in parents for word in ("-p", parent)]
-        return self.git("commit-tree", "-S", *above, "-m", message, tree).strip()
+        utf8 = ("-c", "i18n.commitEncoding=UTF-8")  # another one is a header, and shows other text than was signed
+        return self.git(*utf8, "commit-tree", "-S", *above, "-m", message, tree).strip()
 
     def snapshot(self, folder: str) -> str:
         """The tree of the working files as `git add` would take them, with their index left alone."""

@@ -52,14 +52,15 @@ class Tips:
         self._site = site
         self._tips: dict[str, str] = json.loads(site.recall(self._NAME) or "{}")
 
-    def compare(self, now: Mapping[str, str], descends: Callable[[str, str], bool]) -> tuple[str, ...]:
-        """What has gone or gone back since it was last seen; the rest is remembered. `now`: ref -> commit."""
+    def compare(self, now: Mapping[str, str], descends: Callable[[str, str], bool]) -> dict[str, str]:
+        """Ref -> what is wrong, of those that have gone or gone back since they were last seen; the rest is remembered.
+        `now`: ref -> commit."""
         wrong = {name: tip for name, tip in self._tips.items() if not _forward(tip, now.get(name), descends)}
         tips = {**now, **wrong}
         if tips != self._tips:
             self._tips = tips
             self._site.remember(self._NAME, json.dumps(tips, sort_keys=True))
-        return tuple(self._said(name, tip, now.get(name)) for name, tip in sorted(wrong.items()))
+        return {name: self._said(name, tip, now.get(name)) for name, tip in sorted(wrong.items())}
 
     def _said(self, name: str, tip: str, there: str | None) -> str:
         what = f"was moved back to {there[:12]}" if there else "has gone"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from gitqueue import refs
 from gitqueue.adapters.git import list_refs
 from gitqueue.adapters.history import History
-from gitqueue.errors import Tampered
+from gitqueue.errors import GitqueueError, Tampered
 from gitqueue.model import Commit
 from gitqueue.refs import JobId, Kind
 from gitqueue.rules import manifest, notes
@@ -127,11 +127,14 @@ class Queue:
             return (), ""
         try:
             return tuple(reversed(self.history.thread(tip, self.people))), ""
-        except ValueError as error:
+        except (ValueError, GitqueueError) as error:
             return (), str(error)
 
     def _result(self, tip: str) -> tuple[ResultText | None, str]:
-        signed = self.history.signed(tip, self.people)
+        try:
+            signed = self.history.signed(tip, self.people)
+        except GitqueueError as error:
+            return None, str(error)
         if signed.signer is None or not signed.signer.has(RUNNER):
             return None, f"results commit {tip[:12]} {signed.fault or 'is signed by someone who is no runner'}"
         try:

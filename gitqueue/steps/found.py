@@ -119,7 +119,7 @@ def _first_commit(site: Site, founder: Founder, runner: str, documents: Mapping[
 def _sign(site: Site, founder: Founder, tree: str) -> str:
     who = {"GIT_AUTHOR_NAME": founder.name, "GIT_AUTHOR_EMAIL": founder.email}
     who |= {name.replace("AUTHOR", "COMMITTER"): value for name, value in who.items()}
-    signing = ("-c", "gpg.format=ssh", "-c", f"user.signingkey={founder.signing}")
+    signing = ("-c", "i18n.commitEncoding=UTF-8", "-c", "gpg.format=ssh", "-c", f"user.signingkey={founder.signing}")
     message = f"Found the site {site.name}"
     return Clone(site.repository).git(*signing, "commit-tree", "-S", "-m", message, tree, extra=who).strip()
 

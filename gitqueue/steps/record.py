@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gitqueue import refs
 from gitqueue.adapters import journal
 from gitqueue.adapters.history import History
 from gitqueue.adapters.objects import EMPTY_TREE
-from gitqueue.adapters.premises import Premises
 from gitqueue.errors import GitqueueError, Tampered
 from gitqueue.model import RefMove
 from gitqueue.rules.authority import Signer
 from gitqueue.rules.journal import Entry, Event, message
+
+if TYPE_CHECKING:
+    from gitqueue.adapters.premises import Premises
 
 _MOST_MOVES = 50
 
@@ -50,7 +53,7 @@ def _signer(history: History, moves: Sequence[RefMove]) -> Signer | None:
         return None
 
 
-def record(premises: Premises, now: float) -> int:
+def record(premises: "Premises", now: float) -> int:
     """Settle what waits in the inbox and append it; how many entries.
 
     The audit moves before a letter goes, so a crash in between finds the letter again, and its entry by its id.
@@ -67,14 +70,14 @@ def record(premises: Premises, now: float) -> int:
     return len(ready)
 
 
-def _written(premises: Premises, most: int) -> set[str]:
+def _written(premises: "Premises", most: int) -> set[str]:
     """The ids of the newest entries: a crash left at most the inbox's worth of letters behind their entries."""
     tip = premises.objects.ref(refs.AUDIT)
     entries = journal.read(premises.objects, tip) if tip else ()
     return {entry.id for _, (_, entry) in zip(range(most + 1), entries, strict=False)}
 
 
-def _append(premises: Premises, entries: Sequence[Entry], now: float) -> None:
+def _append(premises: "Premises", entries: Sequence[Entry], now: float) -> None:
     old = tip = premises.objects.ref(refs.AUDIT)
     if not entries:
         return

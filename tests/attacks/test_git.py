@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import JOB, MAIN, Town, _let_in, ok
+from conftest import JOB, MAIN, Town, ok, reachable
 
 from attacks.workshop import APPROVED, GOOD, NONE, Workshop, oid_of, pack, packed
 from gitqueue.model import FILE, FOLDER, LINK, PROGRAM, SUBMODULE
@@ -18,16 +18,12 @@ REQUEST = "refs/heads/requests/rachel/"
 AHEAD = 10**6  # s
 
 
-def copied(template: Path, path: Path) -> Workshop:
-    shutil.copytree(template, path / "town", symlinks=True)
-    _let_in(path)
-    return Workshop.of(Town(path / "town"))
-
-
 @pytest.fixture(scope="module")
-def shop(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+def shop(template: Path) -> Iterator[Workshop]:
     """One site for all that is refused, since what is refused leaves no trace."""
-    return copied(template, tmp_path_factory.mktemp("refused"))
+    with reachable() as path:
+        shutil.copytree(template, path / "town", symlinks=True)
+        yield Workshop.of(Town(path / "town"))
 
 
 @pytest.fixture

@@ -2,11 +2,12 @@
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import JOB, MAIN, Town, _let_in, ok
+from conftest import JOB, MAIN, Town, ok, reachable
 
 from attacks.workshop import APPROVED, GOOD, Mode, Workshop, signed
 from gitqueue.model import FOLDER, LINK, SUBMODULE
@@ -49,31 +50,32 @@ def people(shop: Workshop, more: str = "", change: Callable[[str], str] = str) -
 
 
 @pytest.fixture(scope="module")
-def base(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("signatures")
-    _let_in(path)
-    shutil.copytree(template, path / "town", symlinks=True)
-    with_more(path / "town")
-    return path / "town"
+def base(template: Path) -> Iterator[Path]:
+    with copied(template) as town:
+        yield with_more(town.path).path
+
+
+@contextmanager
+def copied(source: Path) -> Iterator[Town]:
+    with reachable() as path:
+        shutil.copytree(source, path / "town", symlinks=True)
+        yield Town(path / "town")
 
 
 @pytest.fixture(scope="module")
-def shop(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+def shop(base: Path) -> Iterator[Workshop]:
     """One site for all that is refused, with one request that waits."""
-    path = tmp_path_factory.mktemp("refused") / "town"
-    shutil.copytree(base, path, symlinks=True)
-    _let_in(path.parent)
-    made = Workshop.of(Town(path))
-    made.asked("rachel/job")
-    return made
+    with copied(base) as town:
+        made = Workshop.of(town)
+        made.asked("rachel/job")
+        yield made
 
 
 @pytest.fixture
-def own(base: Path, tmp_path: Path) -> Workshop:
+def own(base: Path) -> Iterator[Workshop]:
     """A site of the test's own, for what is accepted."""
-    _let_in(tmp_path)
-    shutil.copytree(base, tmp_path / "town", symlinks=True)
-    return Workshop.of(Town(tmp_path / "town"))
+    with copied(base) as town:
+        yield Workshop.of(town)
 
 
 @pytest.fixture
@@ -197,7 +199,7 @@ def test_an_expired_owner_who_backdates_behind_the_gate_is_found_by_the_runner(o
 def test_a_key_revoked_counts_no_more_from_that_change_on_even_for_what_it_signed_before(own: Workshop) -> None:
     before = own.asked("rachel/before")
     own.accepted(f"{own.merge('rachel/before', before)}:{APPROVED}")
-    waiting = own.asked("rachel/waiting")
+    waiting = own.asked("rachel/waiting", date=int(time.time()) - 86400 * 3)  # by its own date, the key was good
     day = time.strftime("%Y-%m-%d", time.gmtime())
     desk = own.town.desk("owen")
     assert desk.gitqueue("person", "revoke", "rachel", "--since", day).code == 0
@@ -678,11 +680,13 @@ NOTES: dict[str, tuple[Callable[[Workshop, str], str], str]] = {
 
 
 @pytest.fixture(scope="module")
-def noted(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def noted(base: Path) -> Iterator[dict[str, str]]:
     """What one push of a review for each row, each on a job of its own, is told."""
-    path = tmp_path_factory.mktemp("reviews") / "town"
-    shutil.copytree(base, path, symlinks=True)
-    shop = Workshop.of(Town(path))
+    with copied(base) as town:
+        yield told(Workshop.of(town))
+
+
+def told(shop: Workshop) -> dict[str, str]:
     jobs = {row: f"rachel/n{number}" for number, row in enumerate(NOTES)}
     asked = {row: shop.request(job, {**GOOD, f"{job[7:]}.txt": b""}) for row, job in jobs.items()}
     shop.accepted(*(f"{asked[row]}:{REQUESTS}{job}" for row, job in jobs.items()))

@@ -219,7 +219,7 @@ class Far:
                 time.sleep(0.01)
             yield far
         finally:
-            master.terminate()
+            master.kill()  # 9.2 can miss a SIGTERM, and sleep for 300 s more
             master.wait()
 
     def ssh(self, name: str, *command: str, port: int | None = None, more: tuple[str, ...] = ()) -> Done:
