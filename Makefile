@@ -8,8 +8,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 BIN := .venv/bin
-# Whole files stay on one worker, because their fixtures are costly; a worker that is done takes files of another.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+# A worker that is done takes tests of the other: files differ much in length.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .PHONY: demo test quick storm bench check install dev clean
 .DEFAULT_GOAL := test

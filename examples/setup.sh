@@ -27,6 +27,11 @@ missing() {
     [ -x /usr/bin/python3 ] || echo python3  # the one that jobs run with: a sandbox shows /usr
     ldconfig -p 2>/dev/null | grep -q libseccomp.so.2 || /sbin/ldconfig -p | grep -q libseccomp.so.2 || echo libseccomp2
     [ -x .venv/bin/python ] || "$(python)" -c 'import ensurepip' 2>/dev/null || echo python3-venv
+    if [ "$extra" = dev ]; then  # what the tests run for real, beside the rest
+        has sshd    || echo openssh-server
+        has gcc     || echo gcc libc6-dev
+        has Rscript || echo r-base-core
+    fi
 }
 
 # $PYTHON, else the system's where it is new enough, else the newest on the search path.

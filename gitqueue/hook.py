@@ -80,10 +80,10 @@ def _load() -> None:
     """All that judging a push imports, at once or on its way, so that no fork has to."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
-    from gitqueue.adapters import journal
+    from gitqueue.adapters import journal, turn
     from gitqueue.steps import admit, receive, record
 
-    _ = ec, ed25519, padding, rsa, journal, admit, receive, record
+    _ = ec, ed25519, padding, rsa, journal, turn, admit, receive, record
 
 
 def post_merge() -> int:

@@ -11,6 +11,8 @@ from gitqueue.adapters.objects import EMPTY_TREE, Objects
 from gitqueue.model import RefMove
 from gitqueue.rules.journal import Entry, Event
 
+pytestmark = pytest.mark.slow  # many real pushes and runs: `make quick` leaves them to `make test`
+
 
 @pytest.fixture
 def told(town: Town) -> Desk:

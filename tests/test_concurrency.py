@@ -5,6 +5,8 @@ import subprocess
 import pytest
 from conftest import Desk, Town, done, ok, run
 
+pytestmark = pytest.mark.slow  # many real pushes and runs: `make quick` leaves them to `make test`
+
 
 def together(*commands: tuple[Desk, tuple[str, ...]]) -> list[int]:
     """Start all, wait for all; their exit codes."""

@@ -199,7 +199,6 @@ def test_the_shell_template_rounds_counts_and_hides_small_ones(small: Path, tmp_
     assert os.access(folder / "run.sh", os.X_OK)
 
 
-@pytest.mark.skipif(not shutil.which("Rscript"), reason="R is not installed here")
 def test_the_r_template_runs_on_bare_r_and_leaves_small_counts_out(small: Path, tmp_path: Path) -> None:
     run(["Rscript", "main.R"], rendered("r", tmp_path / "job"), small, tmp_path / "out")
     assert rows(tmp_path / "out" / "summary.csv") == [{"column": "radius", "count": "25", "mean": "2.88"}]

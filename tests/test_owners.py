@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from conftest import Desk, Town, call, done, ok
 
+pytestmark = pytest.mark.slow  # many real pushes and runs: `make quick` leaves them to `make test`
+
 WRITE = b"import os; open(os.environ['GITQUEUE_OUTPUT'] + '/means.csv', 'w').write('patient_id,n\\n1,2\\n')\n"
 
 

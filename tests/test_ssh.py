@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
@@ -29,9 +29,13 @@ from gitqueue.rules.access import Pass, Sender, Service
 from gitqueue.steps import admit
 from gitqueue.steps.found import install_hooks
 
+pytestmark = pytest.mark.slow  # many real pushes and runs: `make quick` leaves them to `make test`
+
 RACHEL = Pass("rachel", False, "ssh-ed25519 AAAA", "SHA256:x", 0, 1)
 OWEN = Pass("owen", True, "ssh-ed25519 AAAA", "SHA256:y", 0, 1)
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="makes an account, and lets sshd change to it")
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0 or not Path(SSHD).exists(), reason="needs openssh-server, and root to make its account"
+)
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +136,20 @@ def test_the_runners_key_opens_nothing(far: Far) -> None:
     key.write_bytes((far.town.site / "private" / "keys" / "runner").read_bytes())
     key.chmod(0o600)
     assert_shut(far, "runner")
+
+
+def test_one_key_of_a_person_does_not_vouch_for_another(town: Town) -> None:
+    """The connection was made with a key that is revoked by now; the person has a second one."""
+    ok("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", town.key("second"), cwd=town.path)
+    files = [town.key(name).with_suffix(".pub") for name in ("stranger", "second")]
+    keys = [file.read_text().strip() for file in files]
+    held = f"{{key: {keys[0]}, revoked: 2026-01-01}}, {{key: {keys[1]}}}"
+    people(town, f"guest: {{roles: [owner], keys: [{held}]}}\n".encode())
+    old, new = (ok("ssh-keygen", "-l", "-f", file, cwd=town.path).split()[1] for file in files)
+    now = time.time()
+    assert admit.person(town.site, "guest", new, now).fingerprint == new
+    with pytest.raises(NotAllowed, match="of guest does not count here any more"):
+        admit.person(town.site, "guest", old, now)
 
 
 @needs_root
@@ -369,6 +387,8 @@ EVIL = [
     "{git} 'https://evil.example/site.git'",
     "{git} 'ext::touch {mark}'",
     "GIT-UPLOAD-PACK 'site.git'",
+    "git  upload-pack 'site.git'",
+    "git - receive-pack 'site.git'",
     "/usr/bin/git-upload-pack 'site.git'",
     "git-upload-pack2 'site.git'",
     "git-upload-archive 'site.git'",
@@ -431,11 +451,11 @@ def test_no_file_is_copied_by_scp_or_sftp(far: Far) -> None:
 def test_no_port_is_forwarded_in_either_direction(far: Far) -> None:
     with socket.create_server(("127.0.0.1", 0)) as inner:
         place = f"127.0.0.1:{inner.getsockname()[1]}"
-        out = run(*far.connect("owen", far.server.lax, "-W", place), "127.0.0.1", cwd=far.town.path)
+        out = run("timeout", "20", *far.connect("owen", far.server.lax, "-W", place), "127.0.0.1", cwd=far.town.path)
         assert (out.code, "administratively prohibited" in out.err) == (255, True), out.err
     for given in ("0:127.0.0.1:22", "1080", f"{far.server.home}/socket:127.0.0.1:22"):
         strict = ("-o", "ExitOnForwardFailure=yes", "-N", "-R", given)
-        back = run(*far.connect("owen", far.server.lax, *strict), "127.0.0.1", cwd=far.town.path)
+        back = run("timeout", "20", *far.connect("owen", far.server.lax, *strict), "127.0.0.1", cwd=far.town.path)
         assert (back.code, "remote port forwarding failed" in back.err) == (255, True), back.err
 
 
@@ -529,17 +549,22 @@ def session(far: Far, name: str, command: str, port: int, *more: str) -> Iterato
         assert open_.stdout
         while packet(open_.stdout):
             pass
-        word = command.split()[0].removeprefix("git-").encode()
-        programs = [
-            process
-            for process in Path("/proc").glob("[0-9]*")
-            if process.stat().st_uid == far.server.uid and word in (process / "cmdline").read_bytes().split(b"\0")
-        ]
+        programs = processes(far.server.uid, command.split()[0].removeprefix("git-").encode())
         assert len(programs) == 1
         pairs = (programs[0] / "environ").read_bytes().decode().rstrip("\0").split("\0")
         yield dict(pair.split("=", 1) for pair in pairs)
         open_.stdin.write(b"0000")
         open_.stdin.close()
+
+
+def processes(uid: int, word: bytes) -> list[Path]:
+    """Of one account, with one word in their command line; others come and go meanwhile."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if process.stat().st_uid == uid and word in (process / "cmdline").read_bytes().split(b"\0"):
+                found.append(process)
+    return found
 
 
 @needs_root
@@ -596,6 +621,15 @@ def advertised(far: Far, name: str) -> set[str]:
 @pytest.mark.parametrize("service", list(Service))
 def test_nothing_is_hidden_from_an_owner(service: Service) -> None:
     assert access.hidden(OWEN, service, ["owen", "rachel"]) == []
+
+
+def test_a_push_hides_by_name_so_that_a_mistyped_one_reaches_the_gate_unless_people_are_many() -> None:
+    few, many = (access.hidden(RACHEL, Service.PUSH, ["rachel", *map(str, range(n))]) for n in (100, 101))
+    assert ("receive.hideRefs", "refs/heads/requests/7") in few
+    assert not [value for _, value in few if value.endswith(("requests", "/rachel"))]
+    assert len(many) == 6
+    assert {name for name, _ in many} == {"receive.hideRefs"}
+    assert [value for _, value in many][::3] == ["refs/heads/requests", "!refs/heads/requests/rachel"]
 
 
 # The vault
@@ -721,27 +755,35 @@ def test_who_may_send_what(ref: str, signer: str | None, refusal: set[str]) -> N
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("name", "key", "why"),
     [
-        ({"GITQUEUE_SENDER": "rolf"}, "nobody knows whose push this is"),
-        ({"GITQUEUE_SENDER_KEY": "SHA256:x"}, "of  does not count here any more"),
-        ({"GITQUEUE_SENDER": "", "GITQUEUE_SENDER_KEY": ""}, "nobody knows whose push this is"),
-        ({"GITQUEUE_SENDER": "nobody", "GITQUEUE_SENDER_KEY": "ROLF"}, "of nobody does not count here any more"),
-        ({"GITQUEUE_SENDER": "rachel", "GITQUEUE_SENDER_KEY": "ROLF"}, "of rachel does not count here any more"),
-        (
-            {"GITQUEUE_SENDER": "rolf", "GITQUEUE_SENDER_KEY": "ROLF"},
-            "is pushed by rachel alone, and this connection is rolf's",
-        ),
+        ("rolf", None, "nobody knows whose push this is"),
+        (None, "ROLF", "does not count here any more"),
+        ("", "", "nobody knows whose push this is"),
+        ("nobody", "ROLF", "of nobody does not count here any more"),
+        ("rachel", "ROLF", "of rachel does not count here any more"),
+        ("rolf", "ROLF", "is pushed by rachel alone, and this connection is rolf's"),
     ],
 )
-def test_the_hook_refuses_a_sender_that_it_cannot_believe(town: Town, said: dict[str, str], why: str) -> None:
+def test_the_hook_refuses_a_sender_that_it_cannot_believe(
+    town: Town, name: str | None, key: str | None, why: str
+) -> None:
     """By a push through the file system, which can set the variables."""
     print_ = ok("ssh-keygen", "-l", "-f", f"{town.key('rolf')}.pub", cwd=town.path).split()[1]
+    said = {"GITQUEUE_SENDER": name, "GITQUEUE_SENDER_KEY": print_ if key == "ROLF" else key}
+    given = {variable: value for variable, value in said.items() if value is not None}
+    if "pushed by" not in why:
+        with pytest.raises(NotAllowed, match=why):
+            admit.sender(town.site, given, time.time())
     rachel = town.desk("rachel")
     rachel.request("rachel/job", push=False)
-    env = {name: print_ if value == "ROLF" else value for name, value in said.items()}
-    refused_ = run("git", "push", "origin", "HEAD", cwd=rachel.path, env=env)
-    assert (refused_.code, why in refused_.err) == (1, True), refused_.err
+    ended = run("git", "push", "origin", "HEAD", cwd=rachel.path, env=given)
+    assert (ended.code, why in ended.err) == (1, True), ended.err
+
+
+def test_a_push_by_the_sites_own_account_has_no_sender(town: Town) -> None:
+    assert admit.sender(town.site, {}, time.time()) is None
+    town.desk("rachel").request("rachel/job")
 
 
 # Many at once

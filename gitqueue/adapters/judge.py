@@ -73,18 +73,26 @@ def serve(load: Callable[[], None], judge: Callable[[], int]) -> None:
     files = [getattr(module, "__file__", None) for module in tuple(sys.modules.values())]
     code |= _stamps(Path(file) for file in files if file)
     gc.freeze()
-    children: dict[int, int] = {}  # descriptor of the process -> its id
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         its = _listen(listener)
-        while _inode() == its:
-            ready, _, _ = select.select([_STDIN, listener.fileno(), *children], [], [], _LOOK)
-            for ended in children.keys() & set(ready):
-                os.waitpid(children.pop(ended), 0)
-                os.close(ended)
-            if _STDIN in ready or (listener.fileno() in ready and _stamps(code) != code):
-                return
-            if listener.fileno() in ready:
-                _accept(listener, children, judge)
+        try:
+            _attend(listener, its, code, judge)
+        finally:
+            if _inode() == its:
+                Path(NAME).unlink()
+
+
+def _attend(listener: socket.socket, its: int, code: dict[Path, tuple[int, ...]], judge: Callable[[], int]) -> None:
+    children: dict[int, int] = {}  # descriptor of the process -> its id
+    while _inode() == its:
+        ready, _, _ = select.select([_STDIN, listener.fileno(), *children], [], [], _LOOK)
+        for ended in children.keys() & set(ready):
+            os.waitpid(children.pop(ended), 0)
+            os.close(ended)
+        if _STDIN in ready or (listener.fileno() in ready and _stamps(code) != code):
+            return
+        if listener.fileno() in ready:
+            _accept(listener, children, judge)
 
 
 def _accept(listener: socket.socket, children: dict[int, int], judge: Callable[[], int]) -> None:

@@ -4,8 +4,10 @@ Reading goes by raw bytes, so what we judge is what git hashes, and `refs/replac
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import lt
 from pathlib import Path
+from typing import TypeVar
 
 import pygit2
 from pygit2.enums import RepositoryOpenFlag
@@ -16,6 +18,8 @@ from gitqueue.model import FOLDER, Commit, Entry
 _COMMIT, _TREE, _BLOB = 1, 2, 3
 _KINDS = {_COMMIT: "commit", _TREE: "tree"}
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+Row = tuple[bytes, bytes]  # of a tree: mode, id
+T = TypeVar("T")
 # A megabyte of pack may unfold to a gigabyte: what is parsed in Python is asked for its size first. A commit with 5,000
 # parents and a folder of 400,000 jobs still fit.
 _LARGEST = {_COMMIT: 256 << 10, _TREE: 16 << 20}
@@ -44,6 +48,8 @@ class Objects:
         pygit2.option(pygit2.enums.Option.SET_OWNER_VALIDATION, 0)
         self._repository = pygit2.Repository(str(repository), flags)
         self._odb = self._repository.odb
+        self._trees: dict[str, dict[bytes, Row]] = {}
+        self._commits: dict[str, Commit] = {}
 
     # reading
 
@@ -62,7 +68,7 @@ class Objects:
         return bool(self._odb.exists(oid))
 
     def commit(self, oid: str) -> Commit:
-        return parse_commit(oid, self.read(oid, _COMMIT))
+        return _kept(self._commits, oid, lambda: parse_commit(oid, self.read(oid, _COMMIT)))
 
     def is_commit(self, oid: str) -> bool:
         return self.has(oid) and self._odb.read_header(oid)[0] == _COMMIT
@@ -86,9 +92,12 @@ class Objects:
             raise Missing(f"the history between {ancestor[:12]} and {commit[:12]} is damaged") from error
 
     def tree(self, oid: str) -> tuple[Entry, ...]:
+        return tuple(_entry(name, row) for name, row in self._rows(oid).items())
+
+    def _rows(self, oid: str) -> dict[bytes, Row]:
         if oid == EMPTY_TREE:  # git knows it by heart, libgit2 does not
-            return ()
-        return tuple(parse_tree(oid, self.read(oid, _TREE)))
+            return {}
+        return _kept(self._trees, oid, lambda: parse_tree(oid, self.read(oid, _TREE)))
 
     def size(self, oid: str) -> int:
         """Bytes of an object, from its header alone."""
@@ -106,7 +115,9 @@ class Objects:
         for name in path.split("/"):
             if entry is None or not entry.is_folder:
                 return None
-            entry = next((e for e in self.tree(entry.id) if e.name == name), None)
+            key = name.encode(*_NAMES)
+            row = self._rows(entry.id).get(key)
+            entry = _entry(key, row) if row else None
         return entry
 
     def file(self, tree: str, path: str) -> bytes | None:
@@ -173,12 +184,10 @@ class Objects:
         return dict(sorted(found.items()))
 
     def _differ(self, old: str, new: str) -> Iterator[tuple[str, tuple[Entry | None, Entry | None]]]:
-        before = {entry.name: entry for entry in self.tree(old)}
-        after = {entry.name: entry for entry in self.tree(new)}
-        for name in before.keys() | after.keys():
-            pair = before.get(name), after.get(name)
-            if pair[0] != pair[1]:
-                yield name, pair
+        before, after = self._rows(old), self._rows(new)
+        for name in {name for name, _ in before.items() ^ after.items()}:
+            pair = tuple(_entry(name, rows[name]) if name in rows else None for rows in (before, after))
+            yield name.decode(*_NAMES), (pair[0], pair[1])
 
     # refs, one at a time; many at once by git.list_refs
 
@@ -235,29 +244,45 @@ class Objects:
 
 _NAMES = ("utf-8", "surrogateescape")
 _PERSON = re.compile(r"(.*?) ?<([^<>]*)> (-?[0-9]{1,20}) [+-][0-9]{4}")
-_MODE = re.compile(rb"[1-7][0-7]{4,5}")
+_RECENT = 32  # objects of a kind that are kept parsed: a link of a chain shares most with the one before
 _LAST_SECOND = 253402300799  # of the year 9999, the last that calendars know
 # What else git knows (encoding, mergetag, …) makes it show another text than ours, or says what nobody judged.
 _HEADERS = (b"gpgsig", b"gpgsig-sha256")
 
 
-def parse_tree(oid: str, data: bytes) -> Iterator[Entry]:
-    """A tree's entries. Raises Missing for any tree that git itself would not have written: where nobody ran fsck, a
-    name that stands twice is one file to a reader and another to whoever runs it."""
-    at, last, names = 0, b"", set()
-    while at < len(data):
-        space, null = data.find(b" ", at), data.find(b"\0", at)
-        mode, name = data[at:space], data[space + 1 : null]
-        key = name + b"/" if mode == b"40000" else name
-        if not (at < space < null < len(data) - 20 and _plain(mode, name)) or key <= last or name in names:
-            raise Missing(f"tree {oid} is damaged")
-        names.add(name)
-        yield Entry(int(mode, 8), name.decode(*_NAMES), data[null + 1 : null + 21].hex())
-        at, last = null + 21, key
+_ROW = re.compile(rb"([1-7][0-7]{4,5}) ([^\0/]+)\0([\s\S]{20})")
+_NO_NAMES = frozenset({b".", b"..", b".git"})
 
 
-def _plain(mode: bytes, name: bytes) -> bool:
-    return bool(_MODE.fullmatch(mode)) and name not in (b"", b".", b"..", b".git") and b"/" not in name
+def _kept(known: dict[str, T], oid: str, read: Callable[[], T]) -> T:
+    """The parsed object, kept while it is among the newest."""
+    found = known.pop(oid, None)
+    if found is None:
+        found = read()
+    known[oid] = found  # the newest last
+    if len(known) > _RECENT:
+        del known[next(iter(known))]
+    return found
+
+
+def parse_tree(oid: str, data: bytes) -> dict[bytes, Row]:
+    """A tree's rows by name. Raises Missing for any tree that git itself would not have written: where nobody ran
+    fsck, a name that stands twice is one file to a reader and another to whoever runs it.
+
+    By the regular expression's own loop, and no values until somebody asks: a chain reads each tree thousands of times.
+    """
+    rows = _ROW.findall(data)
+    modes, names, _ = zip(*rows, strict=True) if rows else ((), (), ())
+    found = {name: (mode, id_) for mode, name, id_ in rows}
+    keys = [name + b"/" if mode == b"40000" else name for mode, name, _ in rows]
+    whole = len(b"".join(modes)) + len(b"".join(names)) + 22 * len(rows) == len(data)
+    if not whole or len(found) != len(rows) or found.keys() & _NO_NAMES or not all(map(lt, keys, keys[1:])):
+        raise Missing(f"tree {oid} is damaged")
+    return found
+
+
+def _entry(name: bytes, row: Row) -> Entry:
+    return Entry(int(row[0], 8), name.decode(*_NAMES), row[1].hex())
 
 
 def parse_commit(oid: str, raw: bytes) -> Commit:

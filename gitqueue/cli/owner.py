@@ -89,9 +89,7 @@ def _endorsed(place: Place, id_: "JobId", message: str) -> bool:
     if standing.enough and not step.must_join(place.queue, job):
         return True
     if standing.mine:
-        raise Mistake(
-            f"{id_} has your word already, and that of {standing} owners", step="another owner approves it"
-        )
+        raise Mistake(f"{id_} has your word already, and that of {standing} owners", step="another owner approves it")
     show.say(review.decide(place.clone, id_, review.Spoken(Decision.ENDORSED, message)))
     show.say(f"endorsed {id_}: {standing}")
     return standing.enough

@@ -18,6 +18,7 @@ from gitqueue.rules.access import Pass, Sender
 # Set by `serve` alone, for the hook. The site's own account could set them by itself; it needs no door.
 SENDER, SENDER_KEY = "GITQUEUE_SENDER", "GITQUEUE_SENDER_KEY"
 _PROTOCOLS = ("version=1", "version=2")
+_MOST_MEMORY = "128m"  # of one allocation by git: a delta of 2 kB can unfold to 400 MB
 _IDLE = 600  # seconds after which a fetch that nobody reads is ended
 
 
@@ -78,6 +79,8 @@ def serve(site: Path, who: Pass, command: str, protocol: str) -> Served:
     hidden = access.hidden(who, service, {one.person for one in _passes(site)}) if repository == access.SITE else []
     options = ["--strict", f"--timeout={_IDLE}"] if service is access.Service.FETCH else []
     env = {**environment(), **_settings(hidden), SENDER: who.person, SENDER_KEY: who.fingerprint}
+    if service is access.Service.PUSH:
+        env["GIT_ALLOC_LIMIT"] = _MOST_MEMORY
     if protocol in _PROTOCOLS:
         env["GIT_PROTOCOL"] = protocol
     return Served(("git", service.value, *options, str(site.resolve() / repository)), env)

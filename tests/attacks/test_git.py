@@ -14,6 +14,8 @@ from conftest import JOB, MAIN, Town, ok, reachable
 from attacks.workshop import APPROVED, GOOD, NONE, Workshop, oid_of, pack, packed
 from gitqueue.model import FILE, FOLDER, LINK, PROGRAM, SUBMODULE
 
+pytestmark = pytest.mark.slow  # many real pushes and runs: `make quick` leaves them to `make test`
+
 REQUEST = "refs/heads/requests/rachel/"
 AHEAD = 10**6  # s
 

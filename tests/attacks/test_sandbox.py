@@ -21,6 +21,8 @@ from gitqueue.model import Bind
 
 from .conftest import IS_ROOT, LIMITS, NORMAL_USER, SANDBOX_USER, SECRET, Ran, Site, facts
 
+pytestmark = pytest.mark.slow  # many real pushes and runs: `make quick` leaves them to `make test`
+
 Attack = Callable[..., Ran]
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 BRIEF = replace(LIMITS, time=1)
@@ -301,7 +303,7 @@ FOREIGN = {
 def compiled(site: Site, name: str, source: str) -> Path:
     """A job whose program is C, built outside: a job may bring any binary."""
     if not shutil.which("gcc"):
-        pytest.skip("no gcc")
+        pytest.fail("gcc is missing: apt-get install gcc libc6-dev")
     folder = site.job(name, {"main.c": source}, command=("/job/main",))
     subprocess.run(("gcc", "-w", "-O1", "-o", folder / "job/main", folder / "job/main.c"), check=True)
     return folder

@@ -13,6 +13,8 @@ from attacks.workshop import APPROVED, GOOD, Mode, Workshop, signed
 from gitqueue.model import FOLDER, LINK, SUBMODULE
 from gitqueue.rules import policy
 
+pytestmark = pytest.mark.slow  # many real pushes and runs: `make quick` leaves them to `make test`
+
 REQUESTS = "refs/heads/requests/"
 REVIEWS = "refs/heads/reviews/"
 PEOPLE, SIGNERS, SITE = ".gitqueue/people.yaml", ".gitqueue/allowed_signers", ".gitqueue/site.yaml"
