@@ -56,7 +56,21 @@ def an_approval_against_a_new_revision(town: Town, number: int) -> None:
     owen.git("reset", "-q", "--hard", "origin/approved")
 
 
+def pushes_while_git_packs(town: Town, number: int) -> None:
+    people = ("rachel", "rolf")
+    desks = [town.desk(name) for name in people]
+    for desk in desks:
+        desk.request(f"{desk.name}/packed-{number}", push=False)
+    packing = subprocess.Popen(["git", "gc", "--quiet"], cwd=town.repository)
+    codes = together(*((desk, ("push", "origin", "HEAD")) for desk in desks))
+    assert packing.wait(60) == 0
+    assert codes == [0, 0]
+    for desk in desks:
+        assert town.refs()[f"refs/heads/requests/{desk.name}/packed-{number}"] == desk.git("rev-parse", "HEAD")
+
+
 ROUNDS = {
+    "pushes while git packs": pushes_while_git_packs,
     "two owners at once": two_owners_at_once,
     "an approval against a revision": an_approval_against_a_new_revision,
 }

@@ -509,6 +509,7 @@ def test_no_variable_that_a_client_sends_reaches_git_or_its_hooks(far: Far, kind
             *(
                 "GIT_NO_REPLACE_OBJECTS",
                 "GIT_OPTIONAL_LOCKS",
+                "GIT_ALLOC_LIMIT",
                 "GIT_CONFIG_COUNT",
                 "GITQUEUE_SENDER",
                 "GITQUEUE_SENDER_KEY",

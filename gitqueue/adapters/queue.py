@@ -25,7 +25,7 @@ class Job:
 
     `notes` are all of the conversation, oldest first; `fault` says why the results cannot be believed. Of a job that
     waits for its run, `approver` signed the approval, and `doubt` says why that key counts no more. `is_change`: it is
-    no job, but a site change that needs more owners than one.
+    no job, but a site change that needs more owners than one; `owners` is how many policy asks for.
     """
 
     id: JobId
@@ -38,6 +38,7 @@ class Job:
     approver: str = ""
     doubt: str = ""
     is_change: bool = False
+    owners: int = 1
 
     @property
     def decided(self) -> tuple[Note, ...]:
@@ -51,10 +52,11 @@ class Job:
 
     @property
     def suspended(self) -> bool:
-        """Whether the approval is in doubt and no other owner has said `rerun`."""
+        """Whether the approval is in doubt, and other owners, as many as policy asks for, have not said `rerun`."""
         again = (note.signed.signer for note in self.decided if note.decision is Decision.RERUN)
-        others = (who for who in again if who and who.has(OWNER) and who.name not in (self.approver, self.id.requester))
-        return bool(self.doubt) and not any(others)
+        own = (self.approver, self.id.requester)
+        others = {who.name for who in again if who and who.has(OWNER) and who.name not in own}
+        return bool(self.doubt) and len(others) < self.owners
 
 
 class Queue:
@@ -111,7 +113,8 @@ class Queue:
         if change and self.objects.descends(self.approved, revision or ""):
             result = ResultText(State.COMPLETED, 1)
         approver, doubt = self._standing(job) if approved and not results else ("", "")
-        return Job(job, revision, approved, said, result, results, fault or wrong, approver, doubt, change)
+        owners = self.history.site(self.approved).policy.approvals if doubt else 1
+        return Job(job, revision, approved, said, result, results, fault or wrong, approver, doubt, change, owners)
 
     def _standing(self, job: JobId) -> tuple[str, str]:
         """Who approved a job that has not run, and why that signature counts no more, "" where it does."""
