@@ -20,9 +20,8 @@ import sshd
 from conftest import Desk, Done, Town, configure, done, ok, run
 
 from gitqueue.adapters.judge import HELLO, Judge
-from gitqueue.adapters.settings import Site
+from gitqueue.adapters.resources import install_site_hooks
 from gitqueue.adapters.wake import Bell
-from gitqueue.steps.found import install_hooks
 
 pytestmark = pytest.mark.slow  # many real pushes and runs: `make quick` leaves them to `make test`
 
@@ -356,7 +355,7 @@ def test_another_account_is_told_to_push_over_ssh(town: Town, served: bool) -> N
     Desk("rachel", home / "desk").request("rachel/a", push=False)
     ok("chown", "-R", str(NOBODY), home, cwd=town.path)
     ok("chmod", "-R", "a+rwX", town.repository, cwd=town.path)
-    install_hooks(Site(town.site), sshd._interpreter(home))
+    install_site_hooks(town.repository, sshd._interpreter(home))
     with judging(town) if served else nullcontext():
         said = subprocess.run(
             ("git", "push", "origin", "HEAD"),

@@ -21,13 +21,12 @@ from conftest import JOB, MAIN, Desk, Done, Town, configure, done, ok, run
 from sshd import SSHD, Far, Server, running
 
 from gitqueue.adapters.objects import Objects
-from gitqueue.adapters.settings import Site
+from gitqueue.adapters.resources import install_site_hooks
 from gitqueue.errors import Mistake, NotAllowed, OperatorNeeded
 from gitqueue.refs import parse
 from gitqueue.rules import access, policy
 from gitqueue.rules.access import Pass, Sender, Service
 from gitqueue.steps import admit
-from gitqueue.steps.found import install_hooks
 
 pytestmark = pytest.mark.slow  # many real pushes and runs: `make quick` leaves them to `make test`
 
@@ -55,7 +54,7 @@ def far(server: Server, template: Path) -> Iterator[Far]:
         Path(folder).chmod(0o755)
         town = Town(Path(folder) / "town")
         shutil.copytree(template, town.path, symlinks=True)
-        install_hooks(Site(town.site), server.python)
+        install_site_hooks(town.repository, server.python)
         with ExitStack() as masters:
             found = Far(town, server, masters)
             found.own()

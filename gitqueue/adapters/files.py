@@ -7,7 +7,7 @@ leads out; it looks before it opens and looks again after; it opens without foll
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from fnmatch import fnmatchcase
 from pathlib import PurePath
@@ -19,6 +19,7 @@ from gitqueue.model import Ended, Limits, Output, Plan, Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pathlib import Path
     from typing import Any
 
 MAX_DEPTH = 16  # folders below the output folder
@@ -45,6 +46,19 @@ def write_atomic(path: str | os.PathLike[str], content: bytes, mode: int = 0o600
     except BaseException:
         os.unlink(aside)
         raise
+
+
+def lay_out(folder: "Path", files: Iterable[tuple[str, bool, bytes]]) -> None:
+    """Write a job's files, each (path, whether it is a program, bytes), into a new folder that everybody may read.
+
+    Exactly these bytes: it is no checkout, so no attribute or filter has a say.
+    """
+    folder.mkdir(mode=0o755)
+    for name, program, content in files:
+        path = folder / name
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        path.write_bytes(content)
+        path.chmod(0o755 if program else 0o644)
 
 
 def encode(value: Plan | Ended) -> bytes:

@@ -115,3 +115,45 @@ def list_refs(repository: Path, *prefixes: str) -> dict[str, str]:
     form = "--format=%(refname) %(objectname)"
     lines = git("for-each-ref", form, *(prefix.rstrip("/") for prefix in prefixes), cwd=repository).text.splitlines()
     return dict(line.split(" ", 1) for line in lines)
+
+
+# Each setting of the site's repository with its reason; `doctor` checks the same table.
+HARDENED: Mapping[str, str] = {
+    "core.bare": "true",
+    "core.sharedRepository": "umask",
+    # Malformed objects never enter.
+    "receive.fsckObjects": "true",
+    "transfer.fsckObjects": "true",
+    # A pack is refused while it arrives, before it fills the disk.
+    "receive.maxInputSize": "64m",
+    # A large blob is streamed to disk, not held in memory (385 MB against 13 MB for a blob of 400 MB).
+    "core.bigFileThreshold": "1m",
+    # What git says was stored is stored, after a power cut too.
+    "core.fsync": "loose-object,pack,pack-metadata,index,reference",
+    "core.fsyncMethod": "fsync",
+    # Requests may be rewound by their requester; the gate judges each ref by itself.
+    "receive.denyNonFastForwards": "false",
+    "receive.denyDeletes": "false",
+    "receive.denyCurrentBranch": "refuse",
+    # Nobody is advertised what is not for them to follow; an audit keeps who moved what.
+    "core.logAllRefUpdates": "always",
+    "transfer.hideRefs": "refs/archive",
+    # A job's .gitattributes change nothing that anybody is shown.
+    "core.attributesFile": os.devnull,
+    # git gc runs when we say so, not in the middle of a push.
+    "gc.auto": "0",
+    "receive.autogc": "false",
+}
+
+
+def configure(repository: Path, values: Mapping[str, str]) -> None:
+    """Write settings into a repository's own configuration."""
+    for name, value in values.items():
+        git("config", name, value, cwd=repository)
+
+
+def configuration(repository: Path) -> dict[str, str]:
+    """A repository's own settings, by their name in lower case."""
+    said = git("config", "--local", "--list", "-z", cwd=repository).out.decode("utf-8", "replace")
+    pairs = (entry.partition("\n") for entry in said.split("\0") if entry)
+    return {name.lower(): value for name, _, value in pairs}

@@ -164,10 +164,10 @@ def logs(context: click.Context, job: str) -> None:
 def doctor(context: click.Context, fix: bool) -> None:
     """What is wrong with this site or machine, and how to mend it."""
     from gitqueue.errors import No
-    from gitqueue.steps import found, operate
+    from gitqueue.steps import operate
 
     site = at_site(context)
-    ailments = operate.examine(site, found.HARDENED, sys.executable)
+    ailments = operate.examine(site, sys.executable)
     left = []
     for ailment in ailments:
         if fix and ailment.mend:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from gitqueue import refs
 from gitqueue.adapters import clone as clones
+from gitqueue.adapters import resources
 from gitqueue.adapters.clone import Clone
 from gitqueue.adapters.history import History
 from gitqueue.adapters.queue import REMOTE, Queue
-from gitqueue.adapters.resources import hook
 from gitqueue.errors import Mistake, Tampered
 from gitqueue.rules.authority import OWNER, REQUESTER
 from gitqueue.rules.policy import Person, key_parts
@@ -94,10 +94,8 @@ def _next(person: Person | None) -> tuple[str, ...]:
 
 def install_hook(desk: Clone) -> None:
     """post-merge: after an approving merge by plain git, say what it approves and how to publish it."""
-    target = desk.git_dir / "hooks" / "post-merge"
-    if not target.exists():
-        target.write_text(hook("post-merge", sys.executable))
-        target.chmod(0o755)
+    if not (desk.git_dir / "hooks" / "post-merge").exists():
+        resources.install_hook(desk.git_dir, "post-merge", sys.executable)
 
 
 def verify_root(desk: Clone) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from gitqueue import refs
 from gitqueue.adapters import data, environment, git, journal, resources
 from gitqueue.adapters.executors import local
-from gitqueue.adapters.files import write_atomic
+from gitqueue.adapters.files import lay_out, write_atomic
 from gitqueue.adapters.history import SiteView
 from gitqueue.adapters.premises import Premises
 from gitqueue.adapters.queue import Job
@@ -115,7 +115,7 @@ def start(premises: Premises, run: Attempt) -> None:
     run.folder.mkdir(mode=0o711)
     site = premises.history.site(run.approval.commit)
     asked, files = _read(premises, run, site)
-    _export(run.folder / "job", files)
+    lay_out(run.folder / "job", ((file.path, file.mode == PROGRAM, file.content or b"") for file in files))
     built = _environment(premises, site, asked, files)
     paths = _data_paths(premises, site, asked)
     digests = {f"{name}/{asset}": _digest(premises, path) for (name, asset), path in paths.items()}
@@ -142,16 +142,6 @@ def _read(premises: Premises, run: Attempt, site: SiteView) -> tuple[Manifest, t
         raise Tampered(*reasons)
     held = {file.path: file.content for file in files}
     return manifest.read(run.job, held.get("job.yaml"), held.get("run.sh")), files
-
-
-def _export(folder: Path, files: tuple[File, ...]) -> None:
-    """Exactly the blobs' bytes: no checkout, so no attribute or filter has a say."""
-    folder.mkdir(mode=0o755)
-    for file in files:
-        path = folder / file.path
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        path.write_bytes(file.content or b"")
-        path.chmod(0o755 if file.mode == PROGRAM else 0o644)
 
 
 def _environment(

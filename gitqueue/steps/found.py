@@ -1,6 +1,5 @@
 """Found: make a new site: its repositories, its folders, the runner's key, and the signed first commit."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,35 +13,6 @@ from gitqueue.adapters.settings import Site, is_site
 from gitqueue.errors import Mistake
 from gitqueue.model import FILE, RefMove
 from gitqueue.rules import policy
-
-# Each setting of the site's repository with its reason; `doctor` checks the same table.
-HARDENED: Mapping[str, str] = {
-    "core.bare": "true",
-    "core.sharedRepository": "umask",
-    # Malformed objects never enter.
-    "receive.fsckObjects": "true",
-    "transfer.fsckObjects": "true",
-    # A pack is refused while it arrives, before it fills the disk.
-    "receive.maxInputSize": "64m",
-    # A large blob is streamed to disk, not held in memory (385 MB against 13 MB for a blob of 400 MB).
-    "core.bigFileThreshold": "1m",
-    # What git says was stored is stored, after a power cut too.
-    "core.fsync": "loose-object,pack,pack-metadata,index,reference",
-    "core.fsyncMethod": "fsync",
-    # Requests may be rewound by their requester; the gate judges each ref by itself.
-    "receive.denyNonFastForwards": "false",
-    "receive.denyDeletes": "false",
-    "receive.denyCurrentBranch": "refuse",
-    # Nobody is advertised what is not for them to follow; an audit keeps who moved what.
-    "core.logAllRefUpdates": "always",
-    "transfer.hideRefs": "refs/archive",
-    # A job's .gitattributes change nothing that anybody is shown.
-    "core.attributesFile": os.devnull,
-    # git gc runs when we say so, not in the middle of a push.
-    "gc.auto": "0",
-    "receive.autogc": "false",
-}
-HOOKS = ("pre-receive", "post-receive")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +41,7 @@ def found(path: Path, founder: Founder, python: str, documents: Mapping[str, byt
     runner = signatures.generate_key(site.key, f"runner@{path.name}")
     root = _first_commit(site, founder, runner, documents)
     _write_settings(site, root, sandbox_user)
-    install_hooks(site, python)
+    resources.install_site_hooks(site.repository, python)
     return site
 
 
@@ -86,23 +56,7 @@ def _must_be_free(path: Path) -> None:
 
 def _repository(path: Path) -> None:
     git.git("init", "--quiet", "--bare", "--initial-branch=approved", str(path), cwd=path.parent)
-    harden(path)
-
-
-def harden(repository: Path) -> None:
-    """Write the hardened configuration into a repository."""
-    for name, value in HARDENED.items():
-        git.git("config", name, value, cwd=repository)
-
-
-def install_hooks(site: Site, python: str) -> None:
-    """Put the hooks that call this very interpreter into the site's repository."""
-    for name in HOOKS:
-        target = site.repository / "hooks" / name
-        target.write_text(resources.hook(name, python))
-        target.chmod(0o755)
-    for sample in (site.repository / "hooks").glob("*.sample"):
-        sample.unlink()
+    git.configure(path, git.HARDENED)
 
 
 def _first_commit(site: Site, founder: Founder, runner: str, documents: Mapping[str, bytes]) -> str:

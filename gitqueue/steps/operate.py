@@ -24,7 +24,6 @@ from gitqueue.rules import policy
 from gitqueue.rules.authority import OWNER
 from gitqueue.rules.documents import nearest
 
-HOOKS = ("pre-receive", "post-receive")
 SANDBOX_USER = "gitqueue-sandbox"
 
 
@@ -79,15 +78,15 @@ class Ailment:
     mend: Callable[[], None] | None = None
 
 
-def examine(site: Site, hardened: Mapping[str, str], python: str) -> tuple[Ailment, ...]:
-    """Everything that keeps the site from working as it should. `hardened` is the configuration it must have."""
+def examine(site: Site, python: str) -> tuple[Ailment, ...]:
+    """Everything that keeps the site from working as it should; `python` is the interpreter that its hooks call."""
     found: list[Ailment] = []
     for look in (_programs, _accounts, _sandbox, _data, _chain, _keys):
         try:
             found += look(site)
         except GitqueueError as error:
             found += [Ailment(reason, error.step) for reason in error.reasons]
-    return (*found, *_configuration(site, hardened), *_hooks(site, python))
+    return (*found, *_configuration(site), *_hooks(site, python))
 
 
 def _programs(_: Site) -> Iterator[Ailment]:
@@ -184,38 +183,22 @@ def key_warnings(queue: Queue, now: float) -> tuple[str, ...]:
     return (f"the last owner's key ends {day}: after that nobody can approve, or add a key",)
 
 
-def _configuration(site: Site, hardened: Mapping[str, str]) -> Iterator[Ailment]:
+def _configuration(site: Site) -> Iterator[Ailment]:
     for repository in (site.repository, site.vault):
-        there = _config(repository)
-        wrong = [name for name, value in hardened.items() if there.get(name.lower()) != value]
+        there = git.configuration(repository)
+        wrong = [name for name, value in git.HARDENED.items() if there.get(name.lower()) != value]
         if wrong:
             what = f"{repository.name} has settings that are not as hardened as they were: {', '.join(wrong)}"
-            yield Ailment(what, "gitqueue doctor --fix", partial(_harden, repository, hardened))
-
-
-def _config(repository: Path) -> dict[str, str]:
-    said = git.git("config", "--local", "--list", "-z", cwd=repository).out.decode("utf-8", "replace")
-    pairs = (entry.partition("\n") for entry in said.split("\0") if entry)
-    return {name.lower(): value for name, _, value in pairs}
-
-
-def _harden(repository: Path, hardened: Mapping[str, str]) -> None:
-    for name, value in hardened.items():
-        git.git("config", name, value, cwd=repository)
+            yield Ailment(what, "gitqueue doctor --fix", partial(git.configure, repository, git.HARDENED))
 
 
 def _hooks(site: Site, python: str) -> Iterator[Ailment]:
-    for name in HOOKS:
+    for name in resources.SITE_HOOKS:
         target = site.repository / "hooks" / name
         sound = target.is_file() and target.read_text() == resources.hook(name, python) and os.access(target, os.X_OK)
         if not sound:
             what = f"the hook {name} is not the one of this gitqueue"
-            yield Ailment(what, "gitqueue doctor --fix", partial(_install, target, name, python))
-
-
-def _install(target: Path, name: str, python: str) -> None:
-    target.write_text(resources.hook(name, python))
-    target.chmod(0o755)
+            yield Ailment(what, "gitqueue doctor --fix", partial(resources.install_hook, site.repository, name, python))
 
 
 # status

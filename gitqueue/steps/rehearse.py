@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gitqueue.adapters import environment, resources, sandbox
 from gitqueue.adapters.executors import local
+from gitqueue.adapters.files import lay_out
 from gitqueue.adapters.history import SiteView
 from gitqueue.adapters.objects import Objects
 from gitqueue.adapters.queue import Queue
@@ -45,7 +46,7 @@ def rehearse(queue: Queue, job: JobId, files: tuple[File, ...]) -> Rehearsal:
     held = {file.path: file.content for file in files}
     asked = manifest.read(job, held.get("job.yaml"), held.get("run.sh"))
     with _scratch(gid) as folder:
-        _export(folder / "job", files)
+        lay_out(folder / "job", ((file.path, file.mode == PROGRAM, file.content or b"") for file in files))
         mocks = _mocks(queue.objects, queue.objects.commit(queue.approved).tree, site, asked, folder / "mock")
         built = _environment(site, asked, held)
         place = planning.Place(
@@ -79,15 +80,6 @@ def _scratch(gid: int | None) -> Iterator[Path]:
         yield folder
 
 
-def _export(folder: Path, files: tuple[File, ...]) -> None:
-    folder.mkdir(mode=0o755)
-    for file in files:
-        path = folder / file.path
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        path.write_bytes(file.content or b"")
-        path.chmod(0o755 if file.mode == PROGRAM else 0o644)
-
-
 def _mocks(objects: Objects, tree: str, site: SiteView, asked: Manifest, folder: Path) -> dict[tuple[str, str], str]:
     """The mock data of the datasets that the job names, written out; where each asset lies."""
     found: dict[tuple[str, str], str] = {}
@@ -97,10 +89,7 @@ def _mocks(objects: Objects, tree: str, site: SiteView, asked: Manifest, folder:
             target = folder / name / Path(spec.mock).name
             target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             if entry is not None and entry.is_folder:
-                _export(
-                    target,
-                    tuple(File(path, one.mode, 0, objects.blob(one.id)) for path, one in objects.files(entry.id)),
-                )
+                lay_out(target, ((path, False, objects.blob(one.id)) for path, one in objects.files(entry.id)))
             elif entry is not None:
                 target.write_bytes(objects.blob(entry.id))
                 target.chmod(0o644)
