@@ -1,7 +1,6 @@
 """Provenance: what was run, on whose word, with what, as an in-toto Statement with the SLSA provenance predicate."""
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
 FILE = "provenance.json"
 BUILD_TYPE = "https://gitqueue.dev/run/v1"
+BUILDER = "https://gitqueue.dev/runner"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def statement(ran: Ran, subjects: Mapping[str, str], inside: bool) -> dict[str, 
     """
     return {
         "_type": STATEMENT,
-        "subject": [{"name": name, "digest": {"sha256": digest}} for name, digest in sorted(subjects.items())],
+        "subject": _subjects(ran, subjects),
         "predicateType": PREDICATE,
         "predicate": {
             "buildDefinition": {
@@ -49,7 +49,7 @@ def statement(ran: Ran, subjects: Mapping[str, str], inside: bool) -> dict[str, 
                 "resolvedDependencies": [*_materials(ran), *(_data(ran) if inside else ())],
             },
             "runDetails": {
-                "builder": {"id": f"gitqueue runner of {ran.site}"},
+                "builder": {"id": f"{BUILDER}/{ran.site}"},
                 "metadata": {
                     "invocationId": f"{ran.approval.job}/{ran.attempt}",
                     "startedOn": _time(ran.ended.started_at, inside),
@@ -58,6 +58,17 @@ def statement(ran: Ran, subjects: Mapping[str, str], inside: bool) -> dict[str, 
             },
         },
     }
+
+
+def _subjects(ran: Ran, digests: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What was released. A statement must be about something: about the code itself where that released nothing."""
+    if not digests:
+        return [_code(ran)]
+    return [{"name": name, "digest": {"sha256": digest}} for name, digest in sorted(digests.items())]
+
+
+def _code(ran: Ran) -> dict[str, Any]:
+    return {"name": ran.approval.job.folder, "digest": {"gitTree": ran.tree}}
 
 
 def _asked(ran: Ran) -> dict[str, Any]:
@@ -97,11 +108,10 @@ def public_arguments(arguments: Sequence[str]) -> list[str]:
 
 
 def _materials(ran: Ran) -> list[dict[str, Any]]:
-    tree = {"name": ran.approval.job.folder, "digest": {"gitTree": ran.tree}}
     packages = [
         {"name": f"pkg:pypi/{name}@{version}", "digest": {"sha256": sha256}} for name, version, sha256 in ran.packages
     ]
-    return [tree, *packages]
+    return [_code(ran), *packages]
 
 
 def _data(ran: Ran) -> list[dict[str, Any]]:
@@ -113,13 +123,13 @@ def _time(seconds: float, exact: bool) -> str:
     return datetime.fromtimestamp(rounded, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def agree(held: Mapping[str, bytes], name: str) -> None:
-    """Raises Tampered unless every file is the one that the provenance beside it names, and the other way round."""
+def agree(statement: Any, held: Mapping[str, bytes], name: str) -> None:
+    """Raises Tampered unless every file is the one that the statement beside it names, and the other way round."""
     try:
-        statement = json.loads(held[FILE])
-        named = {subject["name"]: subject["digest"]["sha256"] for subject in statement["subject"]}
+        digests = {subject["name"]: subject["digest"] for subject in statement["subject"]}
+        named = {path: digest["sha256"] for path, digest in digests.items() if "gitTree" not in digest}
         job = statement["predicate"]["buildDefinition"]["externalParameters"]["job"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError) as error:
         raise Tampered(f"the results of {name} carry no readable provenance") from error
     found = {path: hashlib.sha256(data).hexdigest() for path, data in held.items() if path != FILE}
     if job != name or named != found:

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
-from gitqueue.adapters import seal
+from gitqueue.adapters import attestation, seal
 from gitqueue.adapters.queue import Job, Queue
 from gitqueue.errors import Mistake, No, Tampered
-from gitqueue.rules import provenance
 from gitqueue.rules.lifecycle import State, next_step
 from gitqueue.rules.tree import INVISIBLE
 
@@ -22,11 +21,11 @@ def results(queue: Queue, job: Job, unseal: Callable[[bytes], bytes]) -> dict[st
     commit = queue.objects.commit(job.results or "")
     folder = queue.objects.at(commit.tree, job.id.results_folder)
     held = {path: queue.objects.blob(entry.id) for path, entry in queue.objects.files(folder.id)} if folder else {}
-    provenance.agree(held, str(job.id))
+    attestation.believe(held, str(job.id), queue.people, commit.date)
     if SEALED not in held:
         return {path.removeprefix("outputs/"): data for path, data in held.items() if path.startswith("outputs/")}
     inside = dict(seal.unpack(unseal(held[SEALED])))
-    provenance.agree(inside, str(job.id))
+    attestation.believe(inside, str(job.id), queue.people, commit.date)
     return {path.removeprefix("outputs/"): data for path, data in inside.items() if path.startswith("outputs/")}
 
 

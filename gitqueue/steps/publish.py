@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from gitqueue import refs
-from gitqueue.adapters import files, git, journal, seal
+from gitqueue.adapters import attestation, files, git, journal, seal
 from gitqueue.adapters.premises import Premises
 from gitqueue.errors import OperatorNeeded, Tampered
 from gitqueue.model import FILE, Ended, Output, RefMove
@@ -114,7 +114,7 @@ def release(premises: Premises, approval: Approval, attempt: int, vault: str, no
     held = {f"outputs/{name}": data for name, data in outputs.items()}
     if held and not plain:
         held = {SEALED: _sealed(premises, ran, held)}
-    held[provenance.FILE] = _json(provenance.statement(ran, _digests(held), inside=False))
+    held[provenance.FILE] = attestation.sign(provenance.statement(ran, _digests(held), inside=False), premises.key)
     return _settle(premises, approval, ResultText(State.COMPLETED, attempt), held, now)
 
 
@@ -145,7 +145,7 @@ def _checked(premises: Premises, tree: str, output: Output) -> bytes:
 
 
 def _sealed(premises: Premises, ran: provenance.Ran, held: dict[str, bytes]) -> bytes:
-    inside = _json(provenance.statement(ran, _digests(held), inside=True))
+    inside = attestation.sign(provenance.statement(ran, _digests(held), inside=True), premises.key)
     return seal.seal(seal.pack({**held, provenance.FILE: inside}), _recipients(premises, ran.approval.job))
 
 
@@ -168,10 +168,6 @@ def _keys(person: policy.Person) -> list[str]:
 
 def _digests(held: dict[str, bytes]) -> dict[str, str]:
     return {name: hashlib.sha256(data).hexdigest() for name, data in held.items()}
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, indent=1, sort_keys=True).encode() + b"\n"
 
 
 # the results ref

@@ -4,13 +4,12 @@ from dataclasses import replace
 from itertools import pairwise
 
 from gitqueue import refs
-from gitqueue.adapters import journal
+from gitqueue.adapters import attestation, journal
 from gitqueue.adapters.history import History
 from gitqueue.adapters.queue import Job, Queue
 from gitqueue.errors import GitqueueError, Tampered
 from gitqueue.model import Commit
 from gitqueue.refs import JobId, Kind
-from gitqueue.rules import provenance
 from gitqueue.rules.authority import RUNNER
 from gitqueue.rules.chain import Approval, Chain, Link, judge_link
 from gitqueue.rules.journal import Told, replay
@@ -96,7 +95,7 @@ def _runners_and_nothing_else(queue: Queue, job: Job, commit: Commit, approval: 
     folder = queue.objects.at(commit.tree, job.id.results_folder)
     if folder is not None:
         held = {path: queue.objects.blob(entry.id) for path, entry in queue.objects.files(folder.id)}
-        provenance.agree(held, str(job.id))
+        attestation.believe(held, str(job.id), queue.people, commit.date)
 
 
 # the audit

@@ -1,8 +1,21 @@
-"""What provenance says outside, and what it keeps inside."""
+"""What provenance says outside, and what it keeps inside; and that in-toto's own schema and readers take it."""
 
+import json
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from google.protobuf.json_format import ParseDict
+from in_toto_attestation.predicates.provenance.v1.provenance_pb2 import Provenance
+from in_toto_attestation.v1.statement import Statement
+from in_toto_attestation.v1.statement_pb2 import Statement as Schema
+
+from gitqueue.adapters import attestation
+from gitqueue.errors import Tampered
 from gitqueue.model import Bind, Ended, Limits, Plan
 from gitqueue.refs import JobId
 from gitqueue.rules.chain import Approval
+from gitqueue.rules.policy import parse_people
 from gitqueue.rules.provenance import Ran, statement
 
 APPROVAL = Approval(JobId("rachel", "x"), "a" * 40, "b" * 40, "c" * 40, "owen", 1_790_000_000)
@@ -33,3 +46,41 @@ def test_the_statement_names_what_was_approved_by_whom_and_how_it_was_confined()
     assert (asked["revision"], asked["approval"], asked["approvedBy"]) == ("b" * 40, "a" * 40, "owen")
     assert given["sandbox"][:6] == ["bwrap", "--ro-bind", "/usr", "/usr", "--ro-bind", "<host>"]
     assert given["enforced"] == {"memory": "cgroup v2"}
+
+
+@pytest.mark.parametrize("subjects", [{"outputs/means.csv": "f" * 64}, {}], ids=["outputs", "nothing released"])
+@pytest.mark.parametrize("inside", [True, False])
+def test_the_statement_is_one_by_the_schemas_of_in_toto_and_slsa(subjects: dict[str, str], inside: bool) -> None:
+    said = statement(RAN, subjects, inside)
+    Statement.copy_from_pb(ParseDict(said, Schema())).validate()
+    predicate = ParseDict(said["predicate"], Provenance())  # refuses any name that SLSA does not know
+    assert predicate.build_definition.build_type.startswith("https://")
+    assert predicate.run_details.builder.id == "https://gitqueue.dev/runner/centre"
+
+
+OTHERS = {
+    "a stranger's key": (Ed25519PrivateKey.generate(), {}, "signed by nobody who is a runner"),
+    "another job's statement": (None, {"job": "rachel/y"}, "its job is 'rachel/x'"),
+    "a later day than the key's": (None, {"when": 1_900_000_000}, "signed by nobody who is a runner"),
+    "no envelope": (None, {"data": b"[]"}, "no readable provenance"),
+    "another payload": (None, {"turned": (b'"payload": "', b'"payload": "AAAA')}, "signed by nobody who is a runner"),
+}
+
+
+@pytest.mark.parametrize(("key", "changed", "reason"), [(None, {}, ""), *OTHERS.values()], ids=["honest", *OTHERS])
+def test_an_envelope_is_believed_only_when_a_runner_signed_it(key: object, changed: dict, reason: str) -> None:
+    runner = Ed25519PrivateKey.generate()
+    people = parse_people(b"runner: {roles: [runner], keys: [{key: %s, until: 2030-01-01}]}" % _line(runner))
+    data = changed.get("data") or attestation.sign(statement(RAN, {}, inside=False), key or runner)
+    data = data.replace(*changed["turned"]) if "turned" in changed else data
+    facts = ({"provenance.json": data}, changed.get("job", "rachel/x"), people, changed.get("when", 1_790_000_000))
+    if not reason:
+        attestation.believe(*facts)
+        assert json.loads(data)["payloadType"] == "application/vnd.in-toto+json"
+        return
+    with pytest.raises(Tampered, match=reason):
+        attestation.believe(*facts)
+
+
+def _line(key: Ed25519PrivateKey) -> bytes:
+    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
