@@ -26,7 +26,7 @@ from gitqueue.adapters.settings import Site
 from gitqueue.adapters.wake import Bell
 from gitqueue.errors import GitqueueError, OperatorNeeded, Tampered
 from gitqueue.refs import JobId, Kind
-from gitqueue.rules.authority import OWNER
+from gitqueue.rules import release
 from gitqueue.rules.chain import Approval
 from gitqueue.rules.journal import Entry, Event
 from gitqueue.rules.lifecycle import FINAL_RUNS, Decision, Reason, State
@@ -158,15 +158,13 @@ class Runner:
 
     def _decided(self, job: Job, approval: Approval, result: ResultText) -> bool:
         needed = self.premises.history.site(self.premises.queue.approved).policy.approvals
-        decision = _owners_word(job, result, needed)
-        if decision is Decision.RELEASE:
-            vault = result.outputs or ""
-            return self._do(
-                job.id, lambda p: self._said(job.id, publish.release(p, approval, result.attempt, vault, time()))
-            )
-        if decision is Decision.WITHHOLD:
-            return self._do(job.id, lambda p: self._said(job.id, publish.withhold(p, approval, result.attempt, time())))
-        return False
+        word = release.word(job.id, job.decided, result.outputs, needed)
+        if word is None:
+            return False
+        waiting = publish.Waiting(approval, result.attempt, result.outputs or "", word.files)
+        if word.decision is Decision.RELEASE:
+            return self._do(job.id, lambda p: self._said(job.id, publish.release(p, waiting, time())))
+        return self._do(job.id, lambda p: self._said(job.id, publish.withhold(p, approval, result.attempt, time())))
 
     def _start_waiting(self) -> bool:
         """Start approved jobs in the chain's order, as many as the site and each requester's quota let run."""
@@ -328,18 +326,3 @@ def runner_of(site: Site) -> int | None:
     except BlockingIOError:
         return int(site.memory("serve.lock").read_text().strip() or 0)
     return None
-
-
-def _owners_word(job: Job, result: ResultText, needed: int) -> Decision | None:
-    """What the owners who are not the requester say of these very outputs: as many as policy asks for release them,
-    one withholds them."""
-    found: dict[str, Decision] = {}
-    for note in job.decided:
-        signer = note.signed.signer
-        if signer is None or not signer.has(OWNER) or signer.name == job.id.requester:
-            continue
-        if note.decision is Decision.WITHHOLD or (note.decision is Decision.RELEASE and note.outputs == result.outputs):
-            found[signer.name] = note.decision
-    if Decision.WITHHOLD in found.values():
-        return Decision.WITHHOLD
-    return Decision.RELEASE if len(found) >= needed else None

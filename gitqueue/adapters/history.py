@@ -327,7 +327,9 @@ class History:
                 raise ValueError(f"the conversation is longer than {_LONGEST_THREAD} commits")
             said, current = self._spoken(current)
             signed = self.signed(commit, people, received, relied)
-            note = Note(signed, said.decision, said.revision, said.reason, said.outputs, said.at)
+            note = Note(
+                signed, said.decision, said.revision, said.reason, said.outputs, said.at, said.files, said.tested
+            )
             found.append(note)
         if until is not None and current != until:
             raise ValueError("the review does not go on from what was said before: git fetch, then join it")

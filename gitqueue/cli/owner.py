@@ -106,7 +106,10 @@ def _decision(name: str, decision: Decision, help_: str, needs_reason: bool):  #
         from gitqueue.steps import review as step
 
         place = here(context, offline=False)
-        show.say(step.decide(place.clone, place.job_id(job), step.Spoken(decision, message)))
+        id_ = place.job_id(job)
+        result = place.queue.job(id_).result if decision is Decision.WITHHOLD else None
+        spoken = step.Spoken(decision, message, outputs=result.outputs if result else None)
+        show.say(step.decide(place.clone, id_, spoken))
 
     return command
 
@@ -146,18 +149,25 @@ def outputs(context: click.Context, job: str | None, output: str | None, json_: 
             show.note(str(path))
 
 
-@cloup.command(epilog='Example: gitqueue release rachel/bc-mean -m "No small counts"')
+@cloup.command(epilog='Example: gitqueue release rachel/bc-mean means.csv -m "No small counts"')
 @click.argument("job", required=False)
+@click.argument("names", nargs=-1, metavar="[FILE]…")
+@click.option("--log", "with_log", is_flag=True, help="The run's log, too.")
 @click.option("-m", "message", default="", help="Why.")
 @click.pass_context
-def release(context: click.Context, job: str | None, message: str) -> None:
-    """Let a held job's outputs go to the requester: signs the very vault commit that waits."""
+def release(context: click.Context, job: str | None, names: tuple[str, ...], with_log: bool, message: str) -> None:
+    """Let a held job's outputs go to the requester: signs the very vault commit that waits.
+
+    All outputs, or those FILEs alone: the rest stays in the vault for good.
+    """
+    from gitqueue.cli import vault
     from gitqueue.steps import review as step
 
     place = here(context, offline=False)
     found = place.job(job)
     waiting = found.result.outputs if found.result else None
-    show.say(step.decide(place.clone, found.id, step.Spoken(Decision.RELEASE, message, outputs=waiting)))
+    going = vault.named(place, found, names, with_log) if waiting else None
+    show.say(step.decide(place.clone, found.id, step.Spoken(Decision.RELEASE, message, outputs=waiting, files=going)))
 
 
 @cloup.group()

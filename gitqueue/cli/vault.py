@@ -1,7 +1,7 @@
 """What a run left, shown to an owner. The vault lies at the site; owners alone are let in."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from gitqueue.adapters.queue import Job
 from gitqueue.cli import show
 from gitqueue.cli.place import Place
 from gitqueue.errors import Mistake, No, NotAllowed
+from gitqueue.rules.release import LOG, OUTPUTS
 
 _SHOWN = 40  # lines of a text output
 
@@ -58,6 +59,19 @@ def left(place: Place, job: Job) -> Left:
         json.loads(held.get("ended.json", b"{}")),
         held.get("log", b"").decode("utf-8", "replace"),
     )
+
+
+def named(place: Place, job: Job, names: Sequence[str], with_log: bool) -> tuple[str, ...] | None:
+    """The paths of the vault commit that a release of these outputs, or of all, names; None: all outputs and no log.
+    Raises Mistake for a name that does not wait."""
+    if not names and not with_log:
+        return None
+    there = left(place, job).files
+    unknown = [name for name in names if name not in there]
+    if unknown:
+        waits = ", ".join(repr(name) for name in there) or "nothing"
+        raise Mistake(*(f"{name!r} does not wait for {job.id}'s release: {waits} does" for name in unknown))
+    return tuple(f"{OUTPUTS}{name}" for name in names or there) + ((LOG,) if with_log else ())
 
 
 @contextmanager

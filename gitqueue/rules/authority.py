@@ -189,6 +189,8 @@ class Note:
     reason: str
     outputs: str | None = None
     at: str | None = None
+    files: tuple[str, ...] | None = None
+    tested: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +198,8 @@ class NoteFacts:
     """A review commit with what it must agree with.
 
     `state` is the job's now, `tip` its request's; `signers` those who signed the request; `outputs` the vault commit
-    that the results ref announces as waiting; `now` the time of receipt, None where nobody knows it.
+    that the results ref announces as waiting, `held` the paths that may be released from it (None: not seen from
+    here); `now` the time of receipt, None where nobody knows it.
     """
 
     note: Note
@@ -206,6 +209,7 @@ class NoteFacts:
     signers: frozenset[str]
     outputs: str | None
     now: float | None = None
+    held: frozenset[str] | None = None
 
 
 def judge_note(facts: NoteFacts) -> tuple[str, ...]:
@@ -221,10 +225,13 @@ def _dated(facts: NoteFacts) -> str:
 
 
 _ANYONE = frozenset({Decision.COMMENT})
+BEFORE_APPROVAL = frozenset({State.PENDING, State.CHANGES_REQUESTED, State.REJECTED})
 _WHEN = {
-    Decision.CHANGES_REQUESTED: frozenset({State.PENDING, State.CHANGES_REQUESTED, State.REJECTED}),
-    Decision.REJECTED: frozenset({State.PENDING, State.CHANGES_REQUESTED, State.REJECTED}),
-    Decision.ENDORSED: frozenset({State.PENDING, State.CHANGES_REQUESTED, State.REJECTED}),
+    Decision.CHANGES_REQUESTED: BEFORE_APPROVAL,
+    Decision.REJECTED: BEFORE_APPROVAL,
+    Decision.ENDORSED: BEFORE_APPROVAL,
+    Decision.TRY_MOCK: BEFORE_APPROVAL,
+    Decision.TRY_REAL: BEFORE_APPROVAL,
     Decision.RERUN: frozenset({State.SUSPENDED}),
     Decision.RELEASE: frozenset({State.HELD}),
     Decision.WITHHOLD: frozenset({State.HELD}),
@@ -247,14 +254,19 @@ def _present(facts: NoteFacts) -> str:
 
 def _role(facts: NoteFacts) -> str:
     signer, decision = facts.note.signed.signer, facts.note.decision
-    if signer is None or decision in _ANYONE:
+    if signer is None:
+        return ""
+    if signer.has(RUNNER) or decision is Decision.REHEARSED:
+        both = signer.has(RUNNER) and decision is Decision.REHEARSED
+        return "" if both else f"{facts.job}: rehearsed is what the site's runner says, and it says nothing else"
+    if decision in _ANYONE:
         return ""
     own = signer.name == facts.job.requester
     if decision is Decision.CANCEL:
         return "" if own or signer.has(OWNER) else f"only {facts.job.requester} or an owner may cancel {facts.job}"
     if not signer.has(OWNER):
         return f"{facts.job}: {signer.name} is no owner of this site: {decision} is an owner's"
-    if own or signer.name in facts.signers:
+    if decision is not Decision.TRY_MOCK and (own or signer.name in facts.signers):
         return f"{signer.name} signed {facts.job} as its requester: {decision} is for another owner"
     return ""
 
@@ -274,14 +286,32 @@ def _reasoned(facts: NoteFacts) -> str:
 
 
 def _named_outputs(facts: NoteFacts) -> str:
-    if facts.note.decision is not Decision.RELEASE or facts.state is not State.HELD:
-        return ""
-    if facts.note.outputs != facts.outputs:
+    decision, named = facts.note.decision, facts.note.outputs
+    must = decision is Decision.RELEASE or (decision is Decision.WITHHOLD and named is not None)
+    if must and facts.state is State.HELD and named != facts.outputs:
         return (
-            f"the release names outputs {(facts.note.outputs or 'nothing')[:12]}, but what waits is"
+            f"the {decision} names outputs {(facts.note.outputs or 'nothing')[:12]}, but what waits is"
             f" {(facts.outputs or 'nothing')[:12]}: look again with gitqueue outputs {facts.job}"
         )
     return ""
 
 
-_NOTE: tuple[Callable[[NoteFacts], str], ...] = (_dated, _present, _role, _in_time, _reasoned, _named_outputs)
+def _named_files(facts: NoteFacts) -> str:
+    named = facts.note.files
+    if named is None:
+        return ""
+    if facts.note.decision is not Decision.RELEASE:
+        return f"{facts.job}: Files goes with release alone"
+    unknown = [path for path in named if facts.held is not None and path not in facts.held]
+    return f"the release names {unknown[0]!r}, which does not wait: gitqueue outputs {facts.job}" if unknown else ""
+
+
+_NOTE: tuple[Callable[[NoteFacts], str], ...] = (
+    _dated,
+    _present,
+    _role,
+    _in_time,
+    _reasoned,
+    _named_outputs,
+    _named_files,
+)

@@ -51,6 +51,9 @@ class Decision(Enum):
     RELEASE = "release"
     WITHHOLD = "withhold"
     RERUN = "rerun"
+    TRY_MOCK = "try-mock"
+    TRY_REAL = "try-real"
+    REHEARSED = "rehearsed"
 
     def __str__(self) -> str:
         return self.value

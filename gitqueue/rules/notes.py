@@ -1,14 +1,16 @@
 """Trailers: how review, results and vault commits say what they are, read strictly and written back."""
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gitqueue.refs import COMMIT
 from gitqueue.rules.lifecycle import Decision, Reason, State
 
+DIGEST = re.compile(r"[0-9a-f]{64}")
 _LINE = re.compile(r"([A-Z][A-Za-z-]*): (\S.*)")
-_REVIEW = ("Decision", "Revision", "At", "Outputs")
+_REVIEW = ("Decision", "Revision", "At", "Outputs", "Files", "Tested")
 _RESULT = ("State", "Reason", "Attempt", "Outputs")
 
 
@@ -34,13 +36,16 @@ def compose(text: str, values: Mapping[str, object]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ReviewText:
-    """What a review commit's message says. `reason` may be empty; `at` is file:line."""
+    """What a review commit's message says. `reason` may be empty; `at` is file:line; `files` are paths of the vault
+    commit `outputs`, None for all outputs; `tested` is the digest of outputs on mock data."""
 
     reason: str
     decision: Decision
     revision: str
     outputs: str | None = None
     at: str | None = None
+    files: tuple[str, ...] | None = None
+    tested: str | None = None
 
 
 def parse_review(message: str) -> ReviewText:
@@ -57,7 +62,35 @@ def parse_review(message: str) -> ReviewText:
             raise ValueError(f"has {key} {said[key]!r}, which is no full commit id")
     if "Revision" not in said:
         raise ValueError("lacks the trailer Revision, the full id of the commit that it speaks of")
-    return ReviewText(reason, Decision(decision), said["Revision"], said.get("Outputs"), said.get("At"))
+    if "Tested" in said and not DIGEST.fullmatch(said["Tested"]):
+        raise ValueError(f"has Tested {said['Tested']!r}, which is no SHA-256 in hex")
+    return ReviewText(
+        reason,
+        Decision(decision),
+        said["Revision"],
+        said.get("Outputs"),
+        said.get("At"),
+        parse_files(said["Files"]) if "Files" in said else None,
+        said.get("Tested"),
+    )
+
+
+def files_text(paths: Iterable[str]) -> str:
+    """Paths as the trailer Files names them: a JSON list on one line, in order, each once."""
+    return json.dumps(sorted(set(paths)))
+
+
+def parse_files(text: str) -> tuple[str, ...]:
+    """The paths of a trailer Files. Raises ValueError for anything that `files_text` would not have written: what a
+    decision names, it names in one way."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    paths = tuple(found) if isinstance(found, list) else ()
+    if not paths or not all(isinstance(path, str) for path in paths) or files_text(paths) != text:
+        raise ValueError(f"""has Files {text[:80]!r}, which is no JSON list of paths in order: ["outputs/means.csv"]""")
+    return paths
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,14 @@
 """Collect: the requester's end: check a result's signature, provenance and digests, then write its files."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from pathlib import Path, PurePosixPath
 
 from gitqueue.adapters import attestation, seal
 from gitqueue.adapters.queue import Job, Queue
 from gitqueue.errors import Mistake, No, Tampered
 from gitqueue.rules.lifecycle import State, next_step
+from gitqueue.rules.release import LOG, OUTPUTS
 from gitqueue.rules.tree import INVISIBLE
 
 SEALED = "outputs.tar.age"
@@ -23,10 +25,23 @@ def results(queue: Queue, job: Job, unseal: Callable[[bytes], bytes]) -> dict[st
     held = {path: queue.objects.blob(entry.id) for path, entry in queue.objects.files(folder.id)} if folder else {}
     attestation.believe(held, str(job.id), queue.people, commit.date)
     if SEALED not in held:
-        return {path.removeprefix("outputs/"): data for path, data in held.items() if path.startswith("outputs/")}
+        return _named(held)
     inside = dict(seal.unpack(unseal(held[SEALED])))
     attestation.believe(inside, str(job.id), queue.people, commit.date)
-    return {path.removeprefix("outputs/"): data for path, data in inside.items() if path.startswith("outputs/")}
+    return _named(inside)
+
+
+def _named(held: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The released files by the names that a person has them by; the log gets one that no output has."""
+    files = {path.removeprefix(OUTPUTS): data for path, data in held.items() if path.startswith(OUTPUTS)}
+    if LOG in held:
+        files[next(name for name in _log_names() if name not in files)] = held[LOG]
+    return files
+
+
+def _log_names() -> Iterator[str]:
+    yield "run.log"
+    yield from (f"run-{number}.log" for number in count(1))
 
 
 def _must_be_released(job: Job) -> None:

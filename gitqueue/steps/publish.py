@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from gitqueue import refs
@@ -17,6 +18,7 @@ from gitqueue.rules.disclosure import Collected, Flag
 from gitqueue.rules.journal import Entry, Event
 from gitqueue.rules.lifecycle import Reason, State
 from gitqueue.rules.notes import ResultText
+from gitqueue.rules.release import LOG, OUTPUTS, released
 
 SEALED = "outputs.tar.age"
 
@@ -35,7 +37,7 @@ def finish(premises: Premises, approval: Approval, attempt: int, folder: Path, n
     if flags or (site.policy.release == "review" and ended.outputs):
         return _settle(premises, approval, ResultText(State.HELD, attempt, outputs=vault), {}, now)
     try:
-        return release(premises, approval, attempt, vault, now)
+        return release(premises, Waiting(approval, attempt, vault), now)
     except OperatorNeeded:  # nobody could open it: it waits until an owner has added a key that can, and releases it
         return _settle(premises, approval, ResultText(State.HELD, attempt, outputs=vault), {}, now)
 
@@ -104,29 +106,49 @@ def _flags_text(flags: tuple[Flag, ...]) -> bytes:
 # release
 
 
-def release(premises: Premises, approval: Approval, attempt: int, vault: str, now: float) -> State:
-    """Commit the outputs of a vault commit to the results ref, as policy says: plain, or sealed into one file."""
-    tree = premises.vault.commit(vault).tree
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The outputs of an approved run in a vault commit. `files`: these paths of it are to go, and no others."""
+
+    approval: Approval
+    attempt: int
+    vault: str
+    files: tuple[str, ...] | None = None
+
+
+def release(premises: Premises, waiting: Waiting, now: float) -> State:
+    """Commit what may go to the results ref, as policy says: plain, or sealed into one file. The rest stays."""
+    tree = premises.vault.commit(waiting.vault).tree
     ended = files.ended(_vault_file(premises, tree, "ended.json"))
-    ran = _ran(premises, approval, attempt, tree, ended)
-    outputs = {output.name: _checked(premises, tree, output) for output in ended.outputs}
-    plain = premises.history.site(approval.commit).policy.results == "plain"
-    held = {f"outputs/{name}": data for name, data in outputs.items()}
-    if held and not plain:
+    ran = _ran(premises, waiting, tree, ended)
+    held = _going(premises, waiting, tree, ended)
+    if held and premises.history.site(waiting.approval.commit).policy.results != "plain":
         held = {SEALED: _sealed(premises, ran, held)}
     held[provenance.FILE] = attestation.sign(provenance.statement(ran, _digests(held), inside=False), premises.key)
-    return _settle(premises, approval, ResultText(State.COMPLETED, attempt), held, now)
+    return _settle(premises, waiting.approval, ResultText(State.COMPLETED, waiting.attempt), held, now)
+
+
+def _going(premises: Premises, waiting: Waiting, tree: str, ended: Ended) -> dict[str, bytes]:
+    """Exactly the files that were named, each as it was collected."""
+    known = {f"{OUTPUTS}{output.name}": output for output in ended.outputs}
+    unknown = [path for path in waiting.files or () if path not in known and path != LOG]
+    if unknown:
+        raise Tampered(f"the release of {waiting.approval.job} names {unknown[0]!r}, which was not collected")
+    going = {path: _checked(premises, tree, known[path]) for path in known if released(path, waiting.files)}
+    return going | ({LOG: _vault_file(premises, tree, LOG)} if released(LOG, waiting.files) else {})
 
 
 def withhold(premises: Premises, approval: Approval, attempt: int, now: float) -> State:
     return _settle(premises, approval, ResultText(State.WITHHELD, attempt), {}, now)
 
 
-def _ran(premises: Premises, approval: Approval, attempt: int, tree: str, ended: Ended) -> provenance.Ran:
+def _ran(premises: Premises, waiting: Waiting, tree: str, ended: Ended) -> provenance.Ran:
     context = json.loads(_vault_file(premises, tree, "context.json"))
     plan = files.plan(_vault_file(premises, tree, "plan.json"))
-    folder, site = approval.folder, premises.site.name
-    return provenance.Ran(approval, attempt, site, folder, plan, ended, context["packages"], context["data"])
+    folder, site = waiting.approval.folder, premises.site.name
+    return provenance.Ran(
+        waiting.approval, waiting.attempt, site, folder, plan, ended, context["packages"], context["data"]
+    )
 
 
 def _vault_file(premises: Premises, tree: str, name: str) -> bytes:

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from gitqueue import refs
+from gitqueue.adapters import vault
 from gitqueue.adapters.git import list_refs
 from gitqueue.adapters.history import History, SiteView
 from gitqueue.adapters.objects import Objects
@@ -229,7 +230,9 @@ def _judge_review(gate: Gate, ref: Ref, old: str | None, new: str) -> Verdict:
     request = gate.history.request(id_, job.revision, gate.approved, people) if job.revision else None
     signers = request.signers if request else frozenset()
     outputs = job.result.outputs if job.result else None
-    facts = [NoteFacts(note, id_, job.state, job.revision, signers, outputs, gate.now) for note in reversed(said)]
+    named = outputs and any(note.files for note in said)
+    held = frozenset(vault.waiting(gate.vault, outputs)) if outputs and named else None
+    facts = [NoteFacts(note, id_, job.state, job.revision, signers, outputs, gate.now, held) for note in reversed(said)]
     newest = said[0].signed.signer if said else None
     sent = judge_sending(gate.sender, ref, newest.name if newest else None)
     reasons = (*(reason for fact in facts for reason in judge_note(fact)), *([sent] if sent else []))

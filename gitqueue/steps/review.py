@@ -27,6 +27,19 @@ class Spoken:
     reason: str
     outputs: str | None = None
     at: str | None = None
+    files: tuple[str, ...] | None = None
+    tested: str | None = None
+
+    def trailers(self, revision: str) -> dict[str, object]:
+        files = None if self.files is None else notes.files_text(self.files)
+        return {
+            "Decision": self.decision,
+            "Revision": revision,
+            "At": self.at,
+            "Outputs": self.outputs,
+            "Files": files,
+            "Tested": self.tested,
+        }
 
 
 def decide(clone: Clone, id_: JobId, spoken: Spoken) -> str:
@@ -56,8 +69,7 @@ def _note(clone: Clone, queue: Queue, job: Job, spoken: Spoken) -> str:
     if job.revision is None:
         raise Mistake(f"there is no request {job.id}", step="gitqueue list")
     former = queue.ref(refs.review(job.id))
-    values = {"Decision": spoken.decision, "Revision": job.revision, "At": spoken.at, "Outputs": spoken.outputs}
-    message = notes.compose(spoken.reason or f"{spoken.decision} {job.id}", values)
+    message = notes.compose(spoken.reason or f"{spoken.decision} {job.id}", spoken.trailers(job.revision))
     commit = clone.commit_tree(queue.objects.commit(job.revision).tree, _parents(queue, job, former), message)
     note = History(clone.objects()).thread(commit, queue.people, former)[0]
     request = queue.history.request(job.id, job.revision, queue.approved, queue.people)

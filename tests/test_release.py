@@ -1,0 +1,101 @@
+"""What waits in the vault leaves it as owners say: all of it, named files, the log, or nothing."""
+
+import json
+
+import pytest
+from conftest import JOB, Desk, Town, done, ok
+
+MAIN = b"""import os
+for name, text in (("means.csv", "patient_id,mean\\n7,1\\n"), ("counts.csv", "n\\n40\\n")):
+    open(os.environ["GITQUEUE_OUTPUT"] + "/" + name, "w").write(text)
+print("forty rows read")
+"""
+
+
+def held(town: Town, job: str = "rachel/job") -> str:
+    """A job whose two outputs wait; the vault's commit."""
+    files = {"job.yaml": JOB.replace(b"[means.csv]", b"['*.csv']"), "main.py": MAIN}
+    town.desk("owen").approve(town.desk("rachel").request(job, files))
+    town.serve()
+    return waiting(town, job)
+
+
+def waiting(town: Town, job: str) -> str:
+    tip = town.refs()[f"refs/heads/results/{job}"]
+    said = ok("git", "log", "-1", "--format=%(trailers:key=Outputs,valueonly)", tip, cwd=town.repository)
+    assert said, "nothing is held"
+    return said
+
+
+def by_command(desk: Desk, vault: str) -> None:
+    done(desk.gitqueue("release", "rachel/job", "counts.csv", "-m", "A count"))
+
+
+def by_git(desk: Desk, vault: str) -> None:
+    push_note(desk, f'Decision: release\nOutputs: {vault}\nFiles: ["outputs/counts.csv"]')
+
+
+def push_note(desk: Desk, trailers: str) -> None:
+    desk.git("push", "-q", "origin", f"{note(desk, trailers)}:refs/heads/reviews/rachel/job")
+
+
+def note(desk: Desk, trailers: str) -> str:
+    desk.git("fetch", "-q", "origin")
+    revision = desk.git("rev-parse", "origin/requests/rachel/job")
+    desk.git("switch", "-q", "--detach", revision)
+    text = f"A count\n\n{trailers}\nRevision: {revision}"
+    if desk.git("for-each-ref", "refs/remotes/origin/reviews/rachel/job"):
+        desk.git("merge", "-q", "-S", "-s", "ours", "origin/reviews/rachel/job", "-m", text)
+    else:
+        desk.git("commit", "-q", "-S", "--allow-empty", "-m", text)
+    return desk.git("rev-parse", "HEAD")
+
+
+@pytest.mark.parametrize("say", [by_command, by_git])
+def test_a_release_of_some_files_leaves_the_others_in_the_vault_for_good(town: Town, say: object) -> None:
+    vault = held(town)
+    say(town.desk("owen"), vault)  # type: ignore[operator]
+    town.serve()
+    rachel = town.desk("rachel")
+    done(rachel.gitqueue("results", "job", "-o", rachel.path / "out"))
+    assert [path.name for path in (rachel.path / "out").iterdir()] == ["counts.csv"]
+    everything = ok("git", "cat-file", "--batch-all-objects", "--batch", cwd=town.repository)
+    assert "n\n40" in everything
+    assert "mean\n7,1\n" not in everything, "what was not named is nowhere that a requester can fetch it"
+    there = ok("git", "ls-tree", "-r", "--name-only", vault, cwd=town.site / "private" / "vault.git")
+    assert "outputs/means.csv" in there
+    again = town.desk("owen").gitqueue("release", "rachel/job", "means.csv")
+    assert "rachel/job is completed: release does nothing to it any more" in again.err
+
+
+WRONG = {
+    "a file that does not wait": ('Decision: release\nOutputs: {}\nFiles: ["outputs/x.csv"]', "'outputs/x.csv', which"),
+    "the plan of the run": ('Decision: release\nOutputs: {}\nFiles: ["plan.json"]', "names 'plan.json', which"),
+    "files in disorder": ('Decision: release\nOutputs: {}\nFiles: ["b", "a"]', "no JSON list of paths in order"),
+    "files with another decision": ('Decision: comment\nFiles: ["outputs/means.csv"]', "Files goes with release alone"),
+    "outputs of another run": ("Decision: release\nOutputs: " + "d" * 40, "names outputs dddddddddddd"),
+    "a rehearsal by an owner": ("Decision: rehearsed", "rehearsed is what the site's runner says"),
+    "a digest that is none": ("Decision: comment\nTested: 12", "which is no SHA-256"),
+}
+
+
+def test_a_release_that_names_anything_else_is_refused_with_the_reason(town: Town) -> None:
+    vault, owen = held(town), town.desk("owen")
+    for trailers, reason in WRONG.values():
+        commit = note(owen, trailers.format(vault))
+        assert reason in owen.refused("push", "origin", f"{commit}:refs/heads/reviews/rachel/job")
+    said = owen.gitqueue("release", "rachel/job", "x.csv")
+    assert (said.code, "'x.csv' does not wait" in said.err, "'counts.csv', 'means.csv'" in said.err) == (2, True, True)
+
+
+def test_the_log_goes_when_it_is_named_and_not_otherwise(town: Town) -> None:
+    held(town)
+    done(town.desk("owen").gitqueue("release", "rachel/job", "counts.csv", "--log"))
+    town.serve()
+    rachel = town.desk("rachel")
+    done(rachel.gitqueue("results", "job", "-o", rachel.path / "out"))
+    assert sorted(path.name for path in (rachel.path / "out").iterdir()) == ["counts.csv", "run.log"]
+    assert "forty rows read" in (rachel.path / "out" / "run.log").read_text()
+    rachel.git("config", "gitqueue.root", rachel.git("rev-list", "--max-parents=0", "origin/approved"))
+    done(rachel.gitqueue("verify", "rachel/job"))
+    assert json.loads(done(town.gitqueue("show", "rachel/job", "--json")).out)["state"] == "completed"
