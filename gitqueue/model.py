@@ -117,7 +117,8 @@ class Ended:
     """How a run ended, as its supervisor saw it. `reason` is "" or one of the fixed words.
 
     Times are seconds since 1970; `seconds` is the duration by the monotonic clock. `enforced` says which limit was
-    held by what. `sandbox` holds the exact arguments.
+    held by what. `sandbox` holds the exact arguments. `memory` is the most bytes that it used, None where no control
+    group counted them.
     """
 
     reason: str
@@ -130,6 +131,7 @@ class Ended:
     enforced: tuple[tuple[str, str], ...]
     sandbox: tuple[str, ...]
     detail: str = ""
+    memory: int | None = None
 
 
 __all__ = [

@@ -82,14 +82,13 @@ def supervise(folder: str, plan: Plan, stop: Stop) -> Ended:
         bounded = ((output, "output-limit"), (scratch, "memory-limit"))
         setting = Setting(uid, gid, plan.limits, groups, f"{folder}/seccomp.bpf", bounded, stop)
         outcome = confined.run(arguments, setting, log)
-        held = limits.enforced(groups)
+        held, memory = limits.enforced(groups), limits.peak(groups)
     outputs, refused, over = files.collect(output, plan.declared, plan.types, plan.limits, folder)
     reason, detail = _reason(outcome, over, folder)
     if plan.inspect and outputs:
         _inspect(folder, plan, (uid, gid), scratch, stop)
-    return Ended(
-        reason, outcome.exit_code, started, time.time(), outcome.seconds, outputs, refused, held, arguments, detail
-    )
+    end, spent = time.time(), outcome.seconds
+    return Ended(reason, outcome.exit_code, started, end, spent, outputs, refused, held, arguments, detail, memory)
 
 
 def _reason(outcome: Outcome, over: bool, folder: str) -> tuple[str, str]:

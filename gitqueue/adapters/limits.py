@@ -83,6 +83,13 @@ def enforced(found: Groups) -> tuple[tuple[str, str], ...]:
     )
 
 
+def peak(found: Groups) -> int | None:
+    """The most bytes of memory that the job used so far; None where nobody counts them (v2 before Linux 5.19)."""
+    folder = found.folder("memory")
+    said = _read(f"{folder}/memory.{'peak' if found.version == 2 else 'max_usage_in_bytes'}") if folder else ""
+    return int(said) if said.strip().isdigit() else None
+
+
 def apply(limits: Limits, found: Groups) -> None:
     """Resource limits of the calling process, which is about to become the job; inherited by all that it starts."""
     size = max(limits.output, limits.memory)
