@@ -25,48 +25,76 @@ ETC = {  # one user, no names to resolve; written into the scratch folder as `et
 
 
 def arguments(plan: Plan, scratch: str, output: str | None, processes: int | None = None) -> tuple[str, ...]:
-    """Bubblewrap's whole command line for a plan. Pure: same plan, same arguments; they go into provenance.
+    """Bubblewrap's whole command line for a plan. Pure: same plan, same arguments; they go into provenance."""
+    return tuple(word for words, _ in explained(plan, scratch, output, processes) for word in words)
+
+
+def explained(
+    plan: Plan, scratch: str, output: str | None, processes: int | None = None
+) -> tuple[tuple[tuple[str, ...], str], ...]:
+    """The arguments in their order, each group with its reason, for `arguments` and for an owner to read.
 
     `scratch` is a host folder, bounded in bytes and inodes, with `tmp`, `shm` and `etc`; `output` likewise, or None
     where nothing may be written. `processes`: the limit to set inside, where no control group holds it.
     """
     return (
-        "bwrap",
-        "--unshare-user", "--disable-userns",  # required, not tried; and none below: that door led to many exploits
-        "--unshare-pid",  # other processes do not exist; when its first process dies, the kernel ends all others
-        "--unshare-net",  # no network but an own, empty loopback; abstract sockets end here, too
-        "--unshare-ipc", "--unshare-uts", "--unshare-cgroup",  # no shared memory, no host name, no host paths
-        "--uid", str(UID), "--gid", str(GID),  # the same for every job and host: nothing to learn, results reproducible
-        "--hostname", "gitqueue",
-        "--cap-drop", "ALL",  # bubblewrap keeps all capabilities when its own user is 0 (a runner without root)
-        "--new-session",  # no controlling terminal to push characters into (TIOCSTI, CVE-2017-5226)
-        "--die-with-parent",  # a killed supervisor takes the job with it
-        "--seccomp", str(SECCOMP_FD),  # see seccomp_filter
-        "--json-status-fd", str(STATUS_FD),  # tells a job's end from bubblewrap's own failure
-        "--clearenv", *_environment(plan),  # nothing of the runner: allow-list, not deny-list
-        "--ro-bind", "/usr", "/usr",  # the system's programs and libraries
-        "--symlink", "usr/bin", "/bin", "--symlink", "usr/sbin", "/sbin",  # merged /usr: Debian 12, Ubuntu 24.04
-        "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64",
-        "--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache",  # the loader, else some libraries are not found
-        "--ro-bind-try", "/etc/alternatives", "/etc/alternatives",  # awk, java, libblas are links through it
-        "--ro-bind-try", "/etc/fonts", "/etc/fonts",  # charts: fontconfig of R and cairo
-        "--ro-bind-try", "/etc/R", "/etc/R",  # Debian's R finds its own configuration only there
-        *(word for name in ETC for word in ("--ro-bind", f"{scratch}/etc/{name}", f"/etc/{name}")),  # no real names
-        "--symlink", "/usr/bin/python3", "/opt/gitqueue/bin/python",  # `python main.py`: Debian has python3 only
-        "--proc", "/proc", "--remount-ro", "/proc",  # of the own processes only; /proc/sys is the host's kernel
-        "--dev", "/dev",  # null, zero, full, random, urandom, tty, own pts: no disk, no GPU, no kvm
-        "--bind", f"{scratch}/shm", "/dev/shm",  # multiprocessing's semaphores; same bound as /tmp
-        "--bind", f"{scratch}/tmp", "/tmp",
-        *(("--bind", output, "/output") if output else ()),  # the one way out
-        "--ro-bind", plan.job, "/job",  # exactly what was approved
-        *_binds(plan.binds),  # data and environment
-        "--remount-ro", "/dev", "--remount-ro", "/",  # last: their own tmpfs have no bound on inodes
-        "--chdir", "/job",
-        "--",
-        *(("prlimit", f"--nproc={processes}", "--") if processes else ()),  # inside, so that it counts this job alone
-        "/bin/sh", "-c", 'exec "$@"', "sh",  # an unknown program is then the job's own 127, no site-fault
-        *plan.command,
+        (("bwrap",), ""),
+        (("--unshare-user", "--disable-userns"), "required, not tried; and none below: that door led to many exploits"),
+        (("--unshare-pid",), "others' processes do not exist; when its first one dies, the kernel ends all others"),
+        (("--unshare-net",), "no network but an own, empty loopback; abstract sockets end here, too"),
+        (("--unshare-ipc", "--unshare-uts", "--unshare-cgroup"), "no shared memory, no host name, no host paths"),
+        (("--uid", str(UID), "--gid", str(GID)), "the same for every job and host: nothing to learn, reproducible"),
+        (("--hostname", "gitqueue"), "the same for every job and host"),
+        (("--cap-drop", "ALL"), "bubblewrap keeps all capabilities when its own user is 0 (a runner without root)"),
+        (("--new-session",), "no controlling terminal to push characters into (TIOCSTI, CVE-2017-5226)"),
+        (("--die-with-parent",), "a killed supervisor takes the job with it"),
+        (("--seccomp", str(SECCOMP_FD)), "the filter of system calls (adapters/seccomp lists them), loaded last"),
+        (("--json-status-fd", str(STATUS_FD)), "tells a job's end from bubblewrap's own failure"),
+        (("--clearenv", *_environment(plan)), "nothing of the runner: allow-list, not deny-list"),
+        (("--ro-bind", "/usr", "/usr"), "the system's programs and libraries"),
+        (_links("bin", "sbin", "lib", "lib64"), "merged /usr: Debian 12, Ubuntu 24.04"),
+        (_shown("/etc/ld.so.cache"), "the loader: else some libraries are not found"),
+        (_shown("/etc/alternatives"), "awk, java, libblas are links through it"),
+        (_shown("/etc/fonts"), "charts: fontconfig of R and cairo"),
+        (_shown("/etc/R"), "Debian's R finds its own configuration only there"),
+        (tuple(word for name in ETC for word in ("--ro-bind", f"{scratch}/etc/{name}", f"/etc/{name}")), "made up: "
+         "one user, no real names"),
+        (("--symlink", "/usr/bin/python3", "/opt/gitqueue/bin/python"), "`python main.py`: Debian has python3 only"),
+        (("--proc", "/proc", "--remount-ro", "/proc"), "of the own processes only; /proc/sys is the host's kernel"),
+        (("--dev", "/dev"), "null, zero, full, random, urandom, tty, own pts: no disk, no GPU, no kvm"),
+        (("--bind", f"{scratch}/shm", "/dev/shm"), "multiprocessing's semaphores; bounded, and gone with the job"),
+        (("--bind", f"{scratch}/tmp", "/tmp"), "scratch files; bounded, and gone with the job"),
+        (("--bind", output, "/output") if output else (), "the one way out: bounded in bytes and in files"),
+        (("--ro-bind", plan.job, "/job"), "exactly what was approved"),
+        (tuple(_binds(plan.binds)), "data and environment, where they lie"),
+        (("--remount-ro", "/dev", "--remount-ro", "/"), "last: their own tmpfs have no bound on inodes"),
+        (("--chdir", "/job"), ""),
+        (("--",), "what follows runs inside"),
+        (("prlimit", f"--nproc={processes}", "--") if processes else (), "inside, so that it counts this job alone"),
+        (("/bin/sh", "-c", 'exec "$@"', "sh"), "an unknown program is then the job's own 127, no fault of the site"),
+        (plan.command, "what the job asked for"),
     )  # fmt: skip
+
+
+def explain(plan: Plan, words: tuple[str, ...]) -> tuple[tuple[tuple[str, ...], str], ...]:
+    """The arguments of a run's record with their reasons; in one group where today's code would make others."""
+    triples = [*zip(words, words[1:], words[2:], strict=False)]
+    sources = {target: source for option, source, target in reversed(triples) if option == "--bind"}  # the first counts
+    scratch, output = sources.get("/tmp", "").removesuffix("/tmp"), sources.get("/output")
+    limits = [int(word[8:]) for word in words if word[8:].isdecimal() and word.startswith("--nproc=")]
+    for processes in (None, *limits):
+        found = explained(plan, scratch, output, processes)
+        if tuple(word for group, _ in found for word in group) == words:
+            return found
+    return ((words, "as another version of gitqueue made them"),)
+
+
+def _links(*names: str) -> tuple[str, ...]:
+    return tuple(word for name in names for word in ("--symlink", f"usr/{name}", f"/{name}"))
+
+
+def _shown(path: str) -> tuple[str, ...]:
+    return ("--ro-bind-try", path, path)
 
 
 def _environment(plan: Plan) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Commands for anyone who may read the site."""
 
-from typing import Any
+import shlex
+from typing import TYPE_CHECKING, Any
 
 import click
 import cloup
@@ -10,6 +11,9 @@ from gitqueue.cli.owner import cancel, comment
 from gitqueue.cli.place import Place, here
 from gitqueue.errors import Mistake
 from gitqueue.rules.lifecycle import OPEN, State, next_step
+
+if TYPE_CHECKING:
+    from gitqueue.adapters.queue import Job
 
 
 @cloup.command("list", epilog="Example: gitqueue list --state pending")
@@ -48,17 +52,21 @@ def _fits(row: dict[str, Any], wanted: dict[str, Any]) -> bool:
     )
 
 
-@cloup.command("show", epilog="Example: gitqueue show rachel/bc-mean --json")
+@cloup.command("show", epilog="Example: gitqueue show rachel/bc-mean --sandbox")
 @click.argument("job", required=False)
+@click.option("--sandbox", is_flag=True, help="The sandbox's exact arguments, each with its reason.")
 @show.as_json
 @show.offline
 @click.pass_context
-def show_(context: click.Context, job: str | None, json_: bool, offline: bool) -> None:
+def show_(context: click.Context, job: str | None, sandbox: bool, json_: bool, offline: bool) -> None:
     """One job: where it stands, what was said, who acts next."""
     from gitqueue.steps import describe
 
     place = here(context, offline)
     found = place.job(job)
+    if sandbox:
+        _show_walls(place, found, json_)
+        return
     row = describe.whole(place.queue, found)
     if json_:
         show.document(row)
@@ -73,6 +81,33 @@ def show_(context: click.Context, job: str | None, json_: bool, offline: bool) -
     if row["approval"]:
         show.say(f"  approved by {row['approval']['by']} at {row['approval']['at']}: {row['approval']['reason']}")
     show.say(f"next: {next_step(found.state)}")
+
+
+def _show_walls(place: Place, job: "Job", json_: bool) -> None:
+    """Of its run, as the vault has them, for an owner; for everybody else, and before it ran, as they would be."""
+    from gitqueue.adapters import files
+    from gitqueue.cli import vault
+    from gitqueue.errors import No, NotAllowed
+    from gitqueue.steps import confine
+
+    walls, why = confine.to_come(place.queue, job), ""
+    try:
+        left = vault.left(place, job)
+        if left.plan and left.ended.get("sandbox"):
+            walls = confine.of_run(files.plan(left.plan), left.ended["sandbox"], left.ended["enforced"])
+    except (No, NotAllowed) as error:
+        why = f" ({error.reasons[0]})"
+    if json_:
+        show.document(walls.document())
+        return
+    show.say(
+        f"{job.id}: as it ran" if walls.ran else f"{job.id}: as it would run now{why}; what is in <> is the host's"
+    )
+    for words, reason in walls.arguments:
+        if words:
+            show.say(f"{shlex.join(words)}" + (f"\n    # {reason}" if reason else ""))
+    for name, by in walls.enforced:
+        show.say(f"limit of {name}: {by}")
 
 
 @cloup.command(epilog="Example: gitqueue verify")

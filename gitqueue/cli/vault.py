@@ -30,6 +30,7 @@ class Left:
     flags: list[dict[str, str]]
     ended: dict[str, Any]
     log: str
+    plan: bytes | None
 
     def document(self) -> dict[str, Any]:
         files = [{"name": name, "size": len(data)} for name, data in self.files.items()]
@@ -58,6 +59,7 @@ def left(place: Place, job: Job) -> Left:
         json.loads(held.get("flags.json", b"[]")),
         json.loads(held.get("ended.json", b"{}")),
         held.get("log", b"").decode("utf-8", "replace"),
+        held.get("plan.json"),
     )
 
 
