@@ -79,7 +79,8 @@ class Plan:
     `command` is the argument vector inside; `job` the folder of its files on the host, shown read-only as the
     working directory; `uid` and `gid` are the sandbox user's, or None where the runner may not switch user.
     `declared` are the patterns of outputs that may be collected. `inspect` is a program of ours on the host that,
-    run in a second sandbox over what was collected, prints facts about it as JSON; None where nobody asks.
+    run in a second sandbox over what was collected, prints facts about it as JSON; None where nobody asks. `data` are
+    paths on the host with how they stood (`adapters/data`) when their digests were taken: they must end as they stood.
     """
 
     command: tuple[str, ...]
@@ -93,6 +94,7 @@ class Plan:
     gid: int | None
     inspect: str | None = None
     wake: str | None = None
+    data: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

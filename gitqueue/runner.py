@@ -235,6 +235,8 @@ class Runner:
             execute.remove(run)
 
     def _finish(self, premises: Premises, run: Attempt) -> None:
+        if why := execute.faults(run):
+            self.say(f"{run.job}: site-fault: {why}")
         self._said(run.job, publish.finish(premises, run.approval, run.number, run.folder, time()))
         execute.remove(run)
 

@@ -16,8 +16,9 @@ import sys
 import time
 from contextlib import closing, suppress
 from dataclasses import replace
+from pathlib import Path
 
-from gitqueue.adapters import confined, files, limits, sandbox
+from gitqueue.adapters import confined, data, files, limits, sandbox
 from gitqueue.adapters.confined import Outcome, Setting
 from gitqueue.adapters.logs import Capture, Log
 from gitqueue.errors import GitqueueError, OperatorNeeded
@@ -84,11 +85,20 @@ def supervise(folder: str, plan: Plan, stop: Stop) -> Ended:
         outcome = confined.run(arguments, setting, log)
         held, memory = limits.enforced(groups), limits.peak(groups)
     outputs, refused, over = files.collect(output, plan.declared, plan.types, plan.limits, folder)
-    reason, detail = _reason(outcome, over, folder)
+    reason, detail = _disturbed(plan, outcome) or _reason(outcome, over, folder)
     if plan.inspect and outputs:
         _inspect(folder, plan, (uid, gid), scratch, stop)
     end, spent = time.time(), outcome.seconds
     return Ended(reason, outcome.exit_code, started, end, spent, outputs, refused, held, arguments, detail, memory)
+
+
+def _disturbed(plan: Plan, outcome: Outcome) -> tuple[str, str] | None:
+    """Before all else: data that changed under a job may be why it failed, and its outputs are of no known data."""
+    found = [why for path, before in plan.data if (why := data.disturbed(Path(path), before))]
+    if outcome.stopped == "cancelled" or not found:
+        return None
+    step = "put new data beside the old and bind them there; then an owner may have the job run again"
+    return "site-fault", "; ".join([*found, f"next: {step}"])
 
 
 def _reason(outcome: Outcome, over: bool, folder: str) -> tuple[str, str]:

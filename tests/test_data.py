@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shlex
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -157,6 +158,34 @@ def test_a_link_within_its_folder_counts_as_its_text(place: Path) -> None:
     (one / "link").symlink_to("a.csv")
     (two / "link").symlink_to("b/deep/c.csv")
     assert digest(one, place / "cache") != digest(two, place / "cache")
+
+
+DISTURBED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "written": (lambda folder: (folder / "a.csv").write_bytes(b"other"), "changed after the job was given it"),
+    "replaced by one of the same size and time": (lambda folder: replaced(folder / "a.csv"), "changed after"),
+    "one more file": (lambda folder: (folder / "new.csv").write_bytes(b""), "changed after"),
+    "one file less": (lambda folder: (folder / "a.csv").unlink(), "changed after"),
+    "gone": (lambda folder: folder.rename(folder.parent / "elsewhere"), "is not there"),
+    "a link out": (lambda folder: (folder / "x").symlink_to("/etc/passwd"), "is a link out of its folder"),
+}
+
+
+def replaced(file: Path) -> None:
+    aside = file.with_name("aside")
+    shutil.copy2(file, aside)
+    aside.write_bytes(file.read_bytes()[::-1])
+    shutil.copystat(file, aside)
+    aside.replace(file)
+
+
+@pytest.mark.parametrize("how", DISTURBED)
+def test_data_that_a_job_was_given_are_disturbed_when(place: Path, how: str) -> None:
+    folder = tree(place / "data")
+    before = data.standing(folder)
+    assert data.disturbed(folder, before) == ""
+    change, why = DISTURBED[how]
+    change(folder)
+    assert why in data.disturbed(folder, before)
 
 
 def test_a_link_that_the_operator_bound_is_followed(place: Path) -> None:

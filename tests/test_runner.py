@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -64,6 +66,43 @@ def test_a_job_whose_data_nobody_has_bound_is_the_sites_own_fault(town: Town) ->
     said = town.serve().err
     assert state(town, "rachel/job") == ("failed", "site-fault")
     assert "gitqueue dataset bind cancer features=/path" in said
+
+
+def test_data_that_change_while_a_job_reads_them_are_the_sites_fault_and_the_operator_is_told(town: Town) -> None:
+    asked(town, WRITE.format("means.csv", "a,b\n1,2\n") + "\nimport time; time.sleep(1)")
+    runner = subprocess.Popen([sys.executable, "-m", "gitqueue", "-C", town.site, "serve"], stderr=subprocess.PIPE)
+    until = time.monotonic() + 20
+    while not list((town.site / "spool").glob("*+1/output")):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    path = Path(json.loads(next((town.site / "spool").glob("*+1/plan.json")).read_text())["data"][0][0])
+    before = path.read_bytes()
+    aside = path.with_name("aside")
+    aside.write_bytes(before.replace(b"p1,", b"p2,"))
+    shutil.copystat(path, aside)
+    aside.replace(path)  # of the same size, with the same time of writing
+    while state(town, "rachel/job")[0] in ("approved", "running"):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    path.write_bytes(before)
+    runner.terminate()
+    said = runner.communicate()[1].decode()
+    assert state(town, "rachel/job") == ("failed", "site-fault")
+    assert f"{path} changed after the job was given it; next: put new data beside the old" in said
+    assert "results/" not in ok("git", "ls-tree", "-r", "--name-only", "results/rachel/job", cwd=town.repository)
+
+
+def test_a_link_out_of_the_data_is_the_sites_fault(town: Town) -> None:
+    folder = town.site.parent / "folder"
+    folder.mkdir()
+    (folder / "link.csv").symlink_to("/etc/passwd")
+    settings = town.site / "private" / "runner.yaml"
+    text = settings.read_text()
+    settings.write_text(re.sub(r"features: .*", f"features: {folder}", text))
+    asked(town, "print(1)")
+    said = town.serve().err
+    assert state(town, "rachel/job") == ("failed", "site-fault")
+    assert "is a link out of its folder" in said
 
 
 HELD = {

@@ -63,6 +63,27 @@ def digest(path: Path, cache: Path) -> str:
     return computed
 
 
+def standing(path: Path) -> str:
+    """What tells whether data are still the same bytes, without reading them: names, links, sizes and times.
+
+    Neither device nor inode: a cluster's node sees the same file under other numbers. A file put in the place of
+    another has its own time of change, whatever else it copies. Raises OperatorNeeded as `digest` does.
+    """
+    with _operator_mends(path):
+        seen = _seen(path.resolve(strict=True))
+    told = [(file.name, file.target, file.size, file.modified, file.changed) for file in seen]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def disturbed(path: Path, before: str) -> str:
+    """Why what a job read there is not what its record says; "" where it stands as it stood."""
+    try:
+        same = standing(path) == before
+    except OperatorNeeded as error:
+        return "; ".join(error.reasons)
+    return "" if same else f"{path} changed after the job was given it"
+
+
 def readable_by(path: Path, uid: int, gid: int) -> tuple[str, ...]:
     """Why this user can't read the data; nothing where they can. Tried, not guessed: modes, ACLs and mounts all count.
 

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gitqueue import refs
@@ -118,6 +118,7 @@ def start(premises: Premises, run: Attempt) -> None:
     lay_out(run.folder / "job", ((file.path, file.mode == PROGRAM, file.content or b"") for file in files))
     built = _environment(premises, site, asked, files)
     paths = _data_paths(premises, site, asked)
+    stood = tuple((str(path), data.standing(path)) for path in paths.values())
     digests = {f"{name}/{asset}": _digest(premises, path) for (name, asset), path in paths.items()}
     uid, gid = premises.sandbox_user
     place = planning.Place(
@@ -131,7 +132,7 @@ def start(premises: Premises, run: Attempt) -> None:
     binds = planning.data_binds(asked, site.datasets, {key: str(path) for key, path in paths.items()})
     context = {"packages": [list(package) for package in built.packages] if built else [], "data": digests}
     write_atomic(run.folder / "context.json", json.dumps(context).encode())
-    local.start(run.folder, planning.plan(asked, site.policy, binds, place))
+    local.start(run.folder, replace(planning.plan(asked, site.policy, binds, place), data=stood))
 
 
 def _read(premises: Premises, run: Attempt, site: SiteView) -> tuple[Manifest, tuple[File, ...]]:
@@ -192,6 +193,12 @@ def stop_wanted(premises: Premises, job: Job) -> bool:
 def remove(run: Attempt) -> None:
     """Forget the job's folder: what mattered is in the vault."""
     shutil.rmtree(run.folder, ignore_errors=True)
+
+
+def faults(run: Attempt) -> str:
+    """What the operator must know of a run that ended: why it was the site's own fault, if it was."""
+    ended = local.ended(run.folder)
+    return ended.detail if ended.reason == "site-fault" else ""
 
 
 def site_fault(error: GitqueueError) -> str:
