@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from time import monotonic, time
 
 from gitqueue import refs
 from gitqueue.adapters import journal, memory
-from gitqueue.adapters.executors import local
+from gitqueue.adapters.executors import Standing
 from gitqueue.adapters.history import History
 from gitqueue.adapters.judge import Judge
 from gitqueue.adapters.premises import Premises
@@ -57,6 +58,7 @@ class Runner:
     frozen: set[JobId] = field(default_factory=set)
     stopping: bool = False
     _announced: set[str] = field(default_factory=set)
+    _standings: dict[Path, Standing] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.settings = self.site.settings()
@@ -115,6 +117,8 @@ class Runner:
         record.record(self.premises, time())
         self.verify()
         self.watch()
+        # One question for all of them: on a cluster, one for each would bring its controller down.
+        self._standings = self.premises.executor.standings(self.site.spool.glob("*+*+*"))
         begun = False
         for job in self._live():
             begun |= self._attend(job)
@@ -147,10 +151,10 @@ class Runner:
         return self.premises.history.approval(job.id, claim.parents[0], self.chain.tip)
 
     def _observed(self, job: Job, run: Attempt) -> bool:
-        standing = local.observe(run.folder)
+        standing = self._standings.get(run.folder, "absent")
         if standing == "running":
             if execute.stop_wanted(self.premises, job):
-                local.cancel(run.folder)
+                self.premises.executor.cancel(run.folder)
             return False
         if standing == "ended":
             return self._do(run.job, lambda premises: self._finish(premises, run))
@@ -189,7 +193,7 @@ class Runner:
 
     def _running(self) -> "Counter[str]":
         """How many jobs each requester has running, or in our hands on the way there."""
-        folders = (folder for folder in self.site.spool.glob("*+*+*") if local.observe(folder) == "running")
+        folders = (folder for folder, standing in self._standings.items() if standing == "running")
         jobs = {tuple(folder.name.split("+")[:2]) for folder in folders}
         jobs |= {(job.requester, job.name) for job in self.busy}
         return Counter(requester for requester, _ in jobs)
@@ -268,7 +272,7 @@ def serve(site: Site, say: Say, once: bool) -> Tampered | None:
     """Be the site's runner until stopped; `once`: until nothing is left to do now. The alarm, if any."""
     with _only_one(site), Bell(site.socket) as bell, Judge(site.private) as judge:
         runner = Runner(site, say)
-        local.prepare()
+        runner.premises.executor.prepare()
         _listen_to_signals(runner)
         while not (runner.stopping and not runner.busy):
             if not once:

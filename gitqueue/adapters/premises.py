@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from gitqueue.adapters import signatures
+from gitqueue.adapters import executors, signatures
 from gitqueue.adapters.history import History
 from gitqueue.adapters.objects import Objects
 from gitqueue.adapters.queue import Queue
@@ -47,6 +47,10 @@ class Premises:
     @cached_property
     def key(self) -> "Ed25519PrivateKey":
         return signatures.load_key(self.site.key)
+
+    @property
+    def executor(self) -> executors.Executor:
+        return executors.chosen(self.settings.executor)
 
     @property
     def sandbox_user(self) -> tuple[int | None, int | None]:

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from gitqueue import refs
 from gitqueue.adapters import data, environment, git, journal, resources
-from gitqueue.adapters.executors import local
-from gitqueue.adapters.files import lay_out, write_atomic
+from gitqueue.adapters.files import ended, lay_out, write_atomic
 from gitqueue.adapters.history import SiteView
 from gitqueue.adapters.premises import Premises
 from gitqueue.adapters.queue import Job
@@ -132,7 +131,7 @@ def start(premises: Premises, run: Attempt) -> None:
     binds = planning.data_binds(asked, site.datasets, {key: str(path) for key, path in paths.items()})
     context = {"packages": [list(package) for package in built.packages] if built else [], "data": digests}
     write_atomic(run.folder / "context.json", json.dumps(context).encode())
-    local.start(run.folder, replace(planning.plan(asked, site.policy, binds, place), data=stood))
+    premises.executor.start(run.folder, replace(planning.plan(asked, site.policy, binds, place), data=stood))
 
 
 def _read(premises: Premises, run: Attempt, site: SiteView) -> tuple[Manifest, tuple[File, ...]]:
@@ -197,8 +196,8 @@ def remove(run: Attempt) -> None:
 
 def faults(run: Attempt) -> str:
     """What the operator must know of a run that ended: why it was the site's own fault, if it was."""
-    ended = local.ended(run.folder)
-    return ended.detail if ended.reason == "site-fault" else ""
+    record = ended((run.folder / "ended.json").read_bytes())
+    return record.detail if record.reason == "site-fault" else ""
 
 
 def site_fault(error: GitqueueError) -> str:

@@ -7,17 +7,17 @@
 import fcntl
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 from gitqueue.adapters import files, limits, sandbox
+from gitqueue.adapters.executors import Standing
 from gitqueue.adapters.executors.nursery import COLD, PACKAGES, Nursery
 from gitqueue.errors import OperatorNeeded
 from gitqueue.model import Ended, Plan
 
-Standing = Literal["absent", "running", "ended", "dead"]
 _nursery = Nursery()
 _seccomp = cache(sandbox.seccomp_filter)
 
@@ -63,6 +63,10 @@ def observe(folder: Path) -> Standing:
     finally:
         os.close(lock)
     return "ended" if (folder / "ended.json").exists() else "dead"  # it may have ended while we looked
+
+
+def standings(folders: Iterable[Path]) -> dict[Path, Standing]:
+    return {folder: observe(folder) for folder in folders}
 
 
 def cancel(folder: Path) -> None:
