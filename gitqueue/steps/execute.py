@@ -4,32 +4,24 @@ The claim in the vault and the creation of the results ref are the lock; both mu
 knows of a running job lies in the job's spool folder, so a new runner finds all of it again.
 """
 
-import json
-import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from gitqueue import refs
-from gitqueue.adapters import data, environment, git, journal, resources
-from gitqueue.adapters.files import ended, lay_out, write_atomic
-from gitqueue.adapters.history import SiteView
+from gitqueue.adapters import git, journal, preparation
+from gitqueue.adapters.files import ended
 from gitqueue.adapters.premises import Premises
 from gitqueue.adapters.queue import Job
-from gitqueue.errors import GitqueueError, OperatorNeeded, Tampered
-from gitqueue.model import PROGRAM, RefMove
+from gitqueue.errors import GitqueueError, Tampered
+from gitqueue.model import RefMove
 from gitqueue.refs import JobId
-from gitqueue.rules import manifest, planning, submission
 from gitqueue.rules.authority import OWNER
 from gitqueue.rules.chain import Approval
 from gitqueue.rules.journal import Entry, Event
 from gitqueue.rules.lifecycle import Decision, State
-from gitqueue.rules.manifest import Manifest
 from gitqueue.rules.notes import ResultText, trailers
-from gitqueue.rules.tree import File
-
-ENVIRONMENTS = "environments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,68 +104,11 @@ def start(premises: Premises, run: Attempt) -> None:
     """Make the job's folder and start it. Raises GitqueueError where the site or the environment is at fault."""
     shutil.rmtree(run.folder, ignore_errors=True)
     run.folder.mkdir(mode=0o711)
-    site = premises.history.site(run.approval.commit)
-    asked, files = _read(premises, run, site)
-    lay_out(run.folder / "job", ((file.path, file.mode == PROGRAM, file.content or b"") for file in files))
-    built = _environment(premises, site, asked, files)
-    paths = _data_paths(premises, site, asked)
-    stood = tuple((str(path), data.standing(path)) for path in paths.values())
-    digests = {f"{name}/{asset}": _digest(premises, path) for (name, asset), path in paths.items()}
-    uid, gid = premises.sandbox_user
-    place = planning.Place(
-        job=str(run.folder / "job"),
-        environment=str(built.path) if built else None,
-        inspector=str(resources.folder("templates") / "sandbox" / "inspect.py"),
-        wake=str(premises.site.socket),
-        uid=uid,
-        gid=gid,
-    )
-    binds = planning.data_binds(asked, site.datasets, {key: str(path) for key, path in paths.items()})
-    context = {"packages": [list(package) for package in built.packages] if built else [], "data": digests}
-    write_atomic(run.folder / "context.json", json.dumps(context).encode())
-    premises.executor.start(run.folder, replace(planning.plan(asked, site.policy, binds, place), data=stood))
-
-
-def _read(premises: Premises, run: Attempt, site: SiteView) -> tuple[Manifest, tuple[File, ...]]:
-    """The approved files, judged once more by the same rule as at the gate."""
-    files, refused = premises.history.files(run.approval.folder, site.policy)
-    reasons = refused or submission.judge(files, run.job, site.policy, site.datasets)
-    if reasons:
-        raise Tampered(*reasons)
-    held = {file.path: file.content for file in files}
-    return manifest.read(run.job, held.get("job.yaml"), held.get("run.sh")), files
-
-
-def _environment(
-    premises: Premises, site: SiteView, asked: Manifest, files: tuple[File, ...]
-) -> environment.Environment | None:
-    if asked.environment is None:
-        return None
-    lock = next(file.content for file in files if file.path == asked.environment)
-    wanted = site.policy.dependencies
-    return environment.build(lock or b"", wanted.python, premises.site.spool / ENVIRONMENTS, wanted.policy)
-
-
-def _data_paths(premises: Premises, site: SiteView, asked: Manifest) -> dict[tuple[str, str], Path]:
-    bound = premises.settings.data
-    wanted = [(name, asset) for name in asked.datasets for asset in site.datasets[name].assets]
-    missing = [f"{name} {asset}" for name, asset in wanted if asset not in bound.get(name, {})]
-    if missing:
-        raise OperatorNeeded(
-            f"nobody has said where the real data of {', '.join(missing)} lie",
-            step=f"gitqueue dataset bind {missing[0]}=/path",
-        )
-    paths = {(name, asset): Path(bound[name][asset]) for name, asset in wanted}
-    uid, gid = premises.sandbox_user
-    user = (os.geteuid() if uid is None else uid, os.getegid() if gid is None else gid)
-    faults = [fault for path in paths.values() for fault in data.readable_by(path, *user)]
-    if faults:
-        raise OperatorNeeded(*dict.fromkeys(faults), step="gitqueue doctor, at the site")
-    return paths
-
-
-def _digest(premises: Premises, path: Path) -> str:
-    return data.digest(path, premises.site.private / "digests")
+    site, host = premises.history.site(run.approval.commit), preparation.of_site(premises)
+    code = preparation.judged(premises, run.job, run.approval.folder, site)
+    paths = preparation.real_paths(premises, site, code.asked)
+    digest = preparation.real_digest(premises)
+    premises.executor.start(run.folder, preparation.prepare(run.folder, host, code, site, paths, digest))
 
 
 # observe

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitqueue import refs
-from gitqueue.adapters import attestation, files, git, journal, seal
+from gitqueue.adapters import attestation, files, git, journal, remains, seal
 from gitqueue.adapters.premises import Premises
 from gitqueue.errors import OperatorNeeded, Tampered
 from gitqueue.model import FILE, Ended, Output, RefMove
 from gitqueue.refs import JobId
-from gitqueue.rules import disclosure, policy, provenance
+from gitqueue.rules import policy, provenance
 from gitqueue.rules.authority import OWNER
 from gitqueue.rules.chain import Approval
-from gitqueue.rules.disclosure import Collected, Flag
 from gitqueue.rules.journal import Entry, Event
 from gitqueue.rules.lifecycle import Reason, State
 from gitqueue.rules.notes import ResultText
@@ -25,15 +24,15 @@ SEALED = "outputs.tar.age"
 
 def finish(premises: Premises, approval: Approval, attempt: int, folder: Path, now: float) -> State:
     """Collect an ended run: the vault first, then the results. May be done twice; the second time changes nothing."""
-    ended = files.ended((folder / "ended.json").read_bytes())
+    ended = remains.ended(folder)
     if ended.reason:
         state, reason = _failed(ended.reason)
-        vault = keep(premises, approval.job, attempt, _left(folder), now)
+        vault = keep(premises, approval.job, attempt, remains.left(folder), now)
         return _settle(premises, approval, ResultText(state, attempt, reason), {}, now) if vault else state
-    flags = _judge(premises, approval, folder, ended)
-    left = {**_left(folder), "flags.json": _flags_text(flags)}
-    vault = keep(premises, approval.job, attempt, left, now)
     site = premises.history.site(approval.commit)
+    flags = remains.flags(folder, ended, site.datasets)
+    left = {**remains.left(folder), "flags.json": remains.flags_text(flags)}
+    vault = keep(premises, approval.job, attempt, left, now)
     if flags or (site.policy.release == "review" and ended.outputs):
         return _settle(premises, approval, ResultText(State.HELD, attempt, outputs=vault), {}, now)
     try:
@@ -67,40 +66,6 @@ def keep(premises: Premises, job: JobId, attempt: int, left: dict[str, bytes], n
     if not git.move_refs(premises.site.vault, [RefMove(name, former, commit)]):
         raise Tampered(f"{name} in the vault moved while the runner wrote it: is there a second runner?")
     return commit
-
-
-def _left(folder: Path) -> dict[str, bytes]:
-    names = ("ended.json", "plan.json", "context.json", "inspection.json", "log")
-    left = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
-    for part in ("outputs", "undeclared"):
-        left |= {
-            str(path.relative_to(folder)): path.read_bytes() for path in (folder / part).rglob("*") if path.is_file()
-        }
-    return left
-
-
-def _judge(premises: Premises, approval: Approval, folder: Path, ended: Ended) -> tuple[Flag, ...]:
-    site = premises.history.site(approval.commit)
-    inspection = folder / "inspection.json"
-    found = disclosure.parse_inspection(inspection.read_bytes() if inspection.is_file() else None)
-    collected = [Collected(output, found.get(output.name)) for output in ended.outputs]
-    plan = files.plan((folder / "plan.json").read_bytes())
-    names = {bind.target.split("/")[2] for bind in plan.binds if bind.target.startswith("/data/")}
-    identifiers = {column for name in names for column in site.datasets[name].identifiers}
-    refused = tuple(
-        Flag(refusal.name, "collection", refusal.reason) for refusal in ended.refused if _declared(refusal.reason)
-    )
-    return (*disclosure.judge(collected, identifiers), *refused)
-
-
-def _declared(reason: str) -> bool:
-    """An undeclared file stays and holds nothing up; a declared one that could not be taken is for an owner to see."""
-    return not reason.startswith("not declared")
-
-
-def _flags_text(flags: tuple[Flag, ...]) -> bytes:
-    rows = [{"file": flag.file, "check": flag.check, "reason": flag.reason} for flag in flags]
-    return json.dumps(rows, indent=1).encode()
 
 
 # release

@@ -1,0 +1,149 @@
+"""Prepare: the folder of one run: a job's files, its environment, its plan. The same on mock and on real data."""
+
+import json
+import os
+import pwd
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gitqueue.adapters import data, environment, resources
+from gitqueue.adapters.files import lay_out, write_atomic
+from gitqueue.adapters.history import SiteView
+from gitqueue.adapters.objects import Objects
+from gitqueue.adapters.premises import Premises
+from gitqueue.errors import OperatorNeeded, Tampered
+from gitqueue.model import PROGRAM, Plan
+from gitqueue.refs import JobId
+from gitqueue.rules import manifest, planning, submission
+from gitqueue.rules.manifest import Manifest
+from gitqueue.rules.policy import Policy
+from gitqueue.rules.tree import File
+
+ENVIRONMENTS = "environments"
+Paths = Mapping[tuple[str, str], Path]  # (dataset, asset) -> where it lies on the host
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Where runs are prepared: the folder of built environments, the account that jobs run as (None: no switching),
+    the runner's bell."""
+
+    environments: Path
+    uid: int | None
+    gid: int | None
+    wake: str | None = None
+
+
+def of_site(premises: Premises) -> Host:
+    uid, gid = premises.sandbox_user
+    return Host(premises.site.spool / ENVIRONMENTS, uid, gid, str(premises.site.socket))
+
+
+def at_home() -> Host:
+    """A person's own machine. Root runs nothing of a stranger's: jobs then run as the account `nobody`."""
+    if os.geteuid() != 0:
+        return Host(Path.home() / ".cache" / "gitqueue" / ENVIRONMENTS, None, None)
+    account = pwd.getpwnam("nobody")
+    # Where the person who is root would keep it (0700), the sandbox user could not read it.
+    return Host(Path("/var/cache/gitqueue") / ENVIRONMENTS, account.pw_uid, account.pw_gid)
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What is to run: a job's files, as they are in git, and what its manifest asks for."""
+
+    asked: Manifest
+    files: tuple[File, ...]
+
+
+def code(job: JobId, files: tuple[File, ...]) -> Code:
+    held = {file.path: file.content for file in files}
+    return Code(manifest.read(job, held.get("job.yaml"), held.get("run.sh")), files)
+
+
+def judged(premises: Premises, job: JobId, folder: str, site: SiteView) -> Code:
+    """The files of a job's tree, judged once more by the same rule as at the gate. Raises Tampered."""
+    files, refused = premises.history.files(folder, site.policy)
+    reasons = refused or submission.judge(files, job, site.policy, site.datasets)
+    if reasons:
+        raise Tampered(*reasons)
+    return code(job, files)
+
+
+def prepare(folder: Path, host: Host, code: Code, site: SiteView, paths: Paths, digest: Callable[[Path], str]) -> Plan:
+    """Fill a new run's folder, and plan the run. Raises GitqueueError where the site or the environment is at fault.
+
+    `digest` of each asset goes, with the packages, into context.json: provenance names them.
+    """
+    lay_out(folder / "job", ((file.path, file.mode == PROGRAM, file.content or b"") for file in code.files))
+    built = _environment(host, code, site.policy)
+    place = planning.Place(
+        job=str(folder / "job"),
+        environment=str(built.path) if built else None,
+        inspector=str(resources.folder("templates") / "sandbox" / "inspect.py"),
+        wake=host.wake,
+        uid=host.uid,
+        gid=host.gid,
+    )
+    stood = tuple((str(path), data.standing(path)) for path in paths.values())  # before their digests are taken
+    context = {
+        "packages": [list(package) for package in built.packages] if built else [],
+        "data": {f"{name}/{asset}": digest(path) for (name, asset), path in paths.items()},
+    }
+    write_atomic(folder / "context.json", json.dumps(context).encode())
+    binds = planning.data_binds(code.asked, site.datasets, {key: str(path) for key, path in paths.items()})
+    return replace(planning.plan(code.asked, site.policy, binds, place), data=stood)
+
+
+def _environment(host: Host, code: Code, policy: Policy) -> environment.Environment | None:
+    if code.asked.environment is None:
+        return None
+    host.environments.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+    lock = next((file.content for file in code.files if file.path == code.asked.environment), None)
+    wanted = policy.dependencies
+    return environment.build(lock or b"", wanted.python, host.environments, wanted.policy)
+
+
+# data
+
+
+def mock_paths(objects: Objects, approved: str, site: SiteView, asked: Manifest, folder: Path) -> Paths:
+    """The mock data of the datasets that a job names, as the chain holds them, written out below `folder`."""
+    tree = objects.commit(approved).tree
+    found: dict[tuple[str, str], Path] = {}
+    for name in asked.datasets:
+        for asset, spec in site.datasets[name].assets.items():
+            entry = objects.at(tree, f"datasets/{name}/{spec.mock}")
+            target = folder / name / Path(spec.mock).name
+            target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            if entry is not None and entry.is_folder:
+                lay_out(target, ((path, False, objects.blob(one.id)) for path, one in objects.files(entry.id)))
+            elif entry is not None:
+                target.write_bytes(objects.blob(entry.id))
+                target.chmod(0o644)
+            found[name, asset] = target
+    return found
+
+
+def real_paths(premises: Premises, site: SiteView, asked: Manifest) -> Paths:
+    """Where the operator says that the real data lie. Raises OperatorNeeded where somebody must do something first."""
+    bound = premises.settings.data
+    wanted = [(name, asset) for name in asked.datasets for asset in site.datasets[name].assets]
+    missing = [f"{name} {asset}" for name, asset in wanted if asset not in bound.get(name, {})]
+    if missing:
+        raise OperatorNeeded(
+            f"nobody has said where the real data of {', '.join(missing)} lie",
+            step=f"gitqueue dataset bind {missing[0]}=/path",
+        )
+    paths = {(name, asset): Path(bound[name][asset]) for name, asset in wanted}
+    uid, gid = premises.sandbox_user
+    user = (os.geteuid() if uid is None else uid, os.getegid() if gid is None else gid)
+    faults = [fault for path in paths.values() for fault in data.readable_by(path, *user)]
+    if faults:
+        raise OperatorNeeded(*dict.fromkeys(faults), step="gitqueue doctor, at the site")
+    return paths
+
+
+def real_digest(premises: Premises) -> Callable[[Path], str]:
+    return lambda path: data.digest(path, premises.site.private / "digests")
