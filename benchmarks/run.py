@@ -25,13 +25,14 @@ from gitqueue.adapters.history import History
 from gitqueue.adapters.objects import Objects
 from gitqueue.adapters.settings import Site
 from gitqueue.model import FILE, Limits, Plan, RefMove
+from gitqueue.rules import policy
 from gitqueue.rules.chain import Chain
 from gitqueue.steps import verify
 from gitqueue.steps.operate import SANDBOX_USER
 
 GITQUEUE = str(Path(sys.executable).parent / "gitqueue")
 NOTHING = b"name: Nothing\nrun: /usr/bin/true\n"
-CHAIN = 300  # approvals
+CHAIN, REQUESTERS = 2000, 50  # approvals on a long chain, and whose they are
 
 
 @dataclass(frozen=True)
@@ -267,34 +268,45 @@ def starts(rounds: int) -> Iterator[Figure]:
 
 
 def verification(there: Town) -> Iterator[Figure]:
-    """A chain of many approvals, made without git, verified from its root as the runner would on its first start."""
+    """A chain of many approvals, made without git and packed as a clone is, verified from its root as the runner would
+    on its first start."""
     site = there.site
     root = site.settings().root
     tip = grow(there, CHAIN)
+    run("git", "repack", "-adq", cwd=site.repository)
     took = min(timed(lambda: verify.extend(History(Objects(site.repository)), Chain(), root, tip)) for _ in range(3))
-    how = f"{took:.2f} s for {CHAIN} of them, from the root"
-    yield Figure("verifying one approval", took * 1000 / CHAIN, None, how)
+    how = f"{took:.2f} s for {CHAIN} of {REQUESTERS} requesters, from the root"
+    yield Figure("verifying 10,000 approvals", took * 1000 * 10_000 / CHAIN, 5000, how)
 
 
 def grow(there: Town, count: int) -> str:
-    """`count` more approvals on the chain, each of a request of its own; the new tip."""
-    objects = Objects(there.site.repository)
-    keys = {who: signatures.load_key(there.base / f"{who}.key") for who in ("owen", "rachel")}
-    first = tip = objects.ref(refs.APPROVED) or ""
-    now = int(time.time())
+    """`count` more approvals on the chain, each of a request that forked a little before; the new tip."""
+    objects, now = Objects(there.site.repository), int(time.time())
+    keys = {"owen": signatures.load_key(there.base / "owen.key")}
+    first = objects.ref(refs.APPROVED) or ""
+
+    def signed(who: str, parents: tuple[str, ...], tree: str) -> str:
+        name = f"{who} <{who}@uni.example> {now} +0000"
+        above = "".join(f"parent {parent}\n" for parent in parents)
+        text = f"tree {tree}\n{above}author {name}\ncommitter {name}\n\nn\n"
+        return objects.write_commit(signatures.sign(text.encode(), keys[who]))
+
+    people = objects.file(objects.commit(first).tree, policy.PEOPLE) or b""
+    for number in range(REQUESTERS):
+        key = there.base / f"r{number}.key"
+        line = signatures.generate_key(key, "")
+        people += f'r{number}: {{roles: [requester], keys: [{{key: "{line}"}}]}}\n'.encode()
+        keys[f"r{number}"] = signatures.load_key(key)
+    signers = policy.allowed_signers(policy.parse_people(people)).encode()
+    both = {policy.PEOPLE: (FILE, people), ".gitqueue/allowed_signers": (FILE, signers)}
+    tips = [signed("owen", (first,), objects.put_files(objects.commit(first).tree, both))]
     for number in range(count):
-        folder = {f"jobs/rachel/long-{number}/job.yaml": (FILE, NOTHING)}
-
-        def signed(who: str, parents: tuple[str, ...], tree: str) -> str:
-            name = f"{who} <{who}@uni.example> {now} +0000"
-            above = "".join(f"parent {parent}\n" for parent in parents)
-            text = f"tree {tree}\n{above}author {name}\ncommitter {name}\n\nn\n"
-            return objects.write_commit(signatures.sign(text.encode(), keys[who]))
-
-        asked = signed("rachel", (first,), objects.put_files(objects.commit(first).tree, folder))
-        tip = signed("owen", (tip, asked), objects.put_files(objects.commit(tip).tree, folder))
-    move_refs(there.site.repository, [RefMove(refs.APPROVED, first, tip)])
-    return tip
+        who, fork = f"r{number % REQUESTERS}", tips[-5:][0]
+        folder = {f"jobs/{who}/long-{number}/job.yaml": (FILE, NOTHING)}
+        asked = signed(who, (fork,), objects.put_files(objects.commit(fork).tree, folder))
+        tips.append(signed("owen", (tips[-1], asked), objects.put_files(objects.commit(tips[-1]).tree, folder)))
+    move_refs(there.site.repository, [RefMove(refs.APPROVED, first, tips[-1])])
+    return tips[-1]
 
 
 # --- the table -------------------------------------------------------------------------------------------------------

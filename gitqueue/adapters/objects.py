@@ -3,9 +3,10 @@
 Reading goes by raw bytes, so what we judge is what git hashes, and `refs/replace` fools nobody.
 """
 
+import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from operator import lt
+from bisect import bisect
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +20,9 @@ _COMMIT, _TREE, _BLOB = 1, 2, 3
 _KINDS = {_COMMIT: "commit", _TREE: "tree"}
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 Row = tuple[bytes, bytes]  # of a tree: mode, id
+Changes = Mapping[str, tuple[Entry | None, Entry | None]]  # by path: before, after
 T = TypeVar("T")
+U = TypeVar("U")
 # A megabyte of pack may unfold to a gigabyte: what is parsed in Python is asked for its size first. A commit with 5,000
 # parents and a folder of 400,000 jobs still fit.
 _LARGEST = {_COMMIT: 256 << 10, _TREE: 16 << 20}
@@ -49,7 +52,9 @@ class Objects:
         self._repository = pygit2.Repository(str(repository), flags)
         self._odb = self._repository.odb
         self._trees: dict[str, dict[bytes, Row]] = {}
+        self._rows_kept = 0
         self._commits: dict[str, Commit] = {}
+        self._changes: dict[tuple[str, str, int], Changes] = {}
 
     # reading
 
@@ -68,7 +73,8 @@ class Objects:
         return bool(self._odb.exists(oid))
 
     def commit(self, oid: str) -> Commit:
-        return _kept(self._commits, oid, lambda: parse_commit(oid, self.read(oid, _COMMIT)))
+        found = self._commits.get(oid)
+        return found or _keep(self._commits, oid, parse_commit(oid, self.read(oid, _COMMIT)))
 
     def is_commit(self, oid: str) -> bool:
         return self.has(oid) and self._odb.read_header(oid)[0] == _COMMIT
@@ -97,7 +103,16 @@ class Objects:
     def _rows(self, oid: str) -> dict[bytes, Row]:
         if oid == EMPTY_TREE:  # git knows it by heart, libgit2 does not
             return {}
-        return _kept(self._trees, oid, lambda: parse_tree(oid, self.read(oid, _TREE)))
+        found = self._trees.get(oid)
+        return self._keep_tree(oid, parse_tree(oid, self.read(oid, _TREE))) if found is None else found
+
+    def _keep_tree(self, oid: str, rows: dict[bytes, Row]) -> dict[bytes, Row]:
+        """Trees are kept by what they hold, as one folder may have as many rows as a thousand others."""
+        self._rows_kept += 0 if oid in self._trees else len(rows)
+        self._trees[oid] = rows
+        while self._rows_kept > _RECENT_ROWS and len(self._trees) > 1:
+            self._rows_kept -= len(self._trees.pop(next(iter(self._trees))))
+        return rows
 
     def size(self, oid: str) -> int:
         """Bytes of an object, from its header alone."""
@@ -162,11 +177,15 @@ class Objects:
         memo[tree] = max(total, 1)
         return memo[tree]
 
-    def changes(self, old: str, new: str, depth: int) -> dict[str, tuple[Entry | None, Entry | None]]:
+    def changes(self, old: str, new: str, depth: int) -> Changes:
         """What differs between two trees, by path: (before, after). Goes `depth` levels down, equal ids never.
 
         Raises TooMuch rather than look at more than MOST_CHANGES entries: three levels can hold 10^12 of them.
         """
+        found = self._changes.get((old, new, depth))
+        return _keep(self._changes, (old, new, depth), self._compared(old, new, depth)) if found is None else found
+
+    def _compared(self, old: str, new: str, depth: int) -> Changes:
         found: dict[str, tuple[Entry | None, Entry | None]] = {}
         seen = 0
         open_ = [("", old, new, depth)]
@@ -182,6 +201,26 @@ class Objects:
                 else:
                     found[f"{prefix}{name}"] = pair
         return dict(sorted(found.items()))
+
+    def planted(self, tree: str, path: str, entry: Entry) -> str | None:
+        """The id of the tree with one entry put at a path where nothing is; None where something is. Nothing is
+        written, and the tree need not be there: who expects it saves reading, parsing and comparing what it holds."""
+        name, _, rest = path.partition("/")
+        rows, key = self._rows(tree), name.encode(*_NAMES)
+        below = rows.get(key)
+        if not rest:
+            return None if below else self._known(_inserted(rows, key, (b"%o" % entry.mode, bytes.fromhex(entry.id))))
+        if below and below[0] != _FOLDER:
+            return None
+        inner = self.planted(below[1].hex() if below else EMPTY_TREE, rest, entry)
+        return inner and self._known(_inserted(rows, key, (_FOLDER, bytes.fromhex(inner))))
+
+    def _known(self, rows: dict[bytes, Row]) -> str:
+        """The id that these rows, in git's order, have as a tree; they are kept as if they had been read."""
+        raw = b"".join([b"%s %s\0%s" % (mode, name, id_) for name, (mode, id_) in rows.items()])
+        oid = hashlib.sha1(b"tree %d\0%s" % (len(raw), raw), usedforsecurity=False).hexdigest()
+        self._keep_tree(oid, rows)
+        return oid
 
     def _differ(self, old: str, new: str) -> Iterator[tuple[str, tuple[Entry | None, Entry | None]]]:
         before, after = self._rows(old), self._rows(new)
@@ -244,22 +283,21 @@ class Objects:
 
 _NAMES = ("utf-8", "surrogateescape")
 _PERSON = re.compile(r"(.*?) ?<([^<>]*)> (-?[0-9]{1,20}) [+-][0-9]{4}")
-_RECENT = 32  # objects of a kind that are kept parsed: a link of a chain shares most with the one before
+_RECENT = 32  # commits that are kept parsed: a link of a chain shares most with the one before
+_RECENT_ROWS = 200_000  # of trees, about 50 MB
 _LAST_SECOND = 253402300799  # of the year 9999, the last that calendars know
 # What else git knows (encoding, mergetag, …) makes it show another text than ours, or says what nobody judged.
 _HEADERS = (b"gpgsig", b"gpgsig-sha256")
 
 
-_ROW = re.compile(rb"([1-7][0-7]{4,5}) ([^\0/]+)\0([\s\S]{20})")
+_ROW = re.compile(rb"([1-7][0-7]{4,5}) ([^\0]+)\0(.{20})", re.DOTALL)  # [^\0/] would cost three times as much
+_FOLDER = b"40000"
 _NO_NAMES = frozenset({b".", b"..", b".git"})
 
 
-def _kept(known: dict[str, T], oid: str, read: Callable[[], T]) -> T:
-    """The parsed object, kept while it is among the newest."""
-    found = known.pop(oid, None)
-    if found is None:
-        found = read()
-    known[oid] = found  # the newest last
+def _keep(known: dict[T, U], key: T, found: U) -> U:
+    """Keep what was parsed while it is among the newest."""
+    known[key] = found
     if len(known) > _RECENT:
         del known[next(iter(known))]
     return found
@@ -272,13 +310,24 @@ def parse_tree(oid: str, data: bytes) -> dict[bytes, Row]:
     By the regular expression's own loop, and no values until somebody asks: a chain reads each tree thousands of times.
     """
     rows = _ROW.findall(data)
-    modes, names, _ = zip(*rows, strict=True) if rows else ((), (), ())
     found = {name: (mode, id_) for mode, name, id_ in rows}
-    keys = [name + b"/" if mode == b"40000" else name for mode, name, _ in rows]
-    whole = len(b"".join(modes)) + len(b"".join(names)) + 22 * len(rows) == len(data)
-    if not whole or len(found) != len(rows) or found.keys() & _NO_NAMES or not all(map(lt, keys, keys[1:])):
+    keys = [name + b"/" if mode == _FOLDER else name for mode, name, _ in rows]
+    names = b"".join(found)
+    whole = len(b"".join([mode for mode, _, _ in rows])) + len(names) + 22 * len(rows) == len(data)
+    if not whole or len(found) != len(rows) or b"/" in names or found.keys() & _NO_NAMES or keys != sorted(keys):
         raise Missing(f"tree {oid} is damaged")
     return found
+
+
+def _inserted(rows: dict[bytes, Row], name: bytes, row: Row) -> dict[bytes, Row]:
+    """The rows with one more, or with one changed, in git's order."""
+    if name in rows:
+        return {**rows, name: row}
+    found = list(rows.items())
+    key = name + b"/" if row[0] == _FOLDER else name
+    at = bisect(found, key, key=lambda one: one[0] + b"/" if one[1][0] == _FOLDER else one[0])
+    found.insert(at, (name, row))
+    return dict(found)
 
 
 def _entry(name: bytes, row: Row) -> Entry:
