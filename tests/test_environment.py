@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,16 @@ from pathlib import Path
 import pytest
 
 from gitqueue.adapters import environment
-from gitqueue.adapters.environment import Environment, build, compile_lock, evict, hold, index_settings, interpreter
+from gitqueue.adapters.environment import (
+    Environment,
+    build,
+    compile_lock,
+    evict,
+    index_settings,
+    interpreter,
+    use,
+    used,
+)
 from gitqueue.errors import Mistake, No, OperatorNeeded
 
 NOBODY = 65534
@@ -300,46 +308,61 @@ def test_a_full_disk_is_the_operators_and_leaves_nothing(tmp_path: Path, shelf: 
         subprocess.run(["umount", small], check=True)
 
 
-def test_the_longest_unused_go_first_and_what_is_in_use_stays(cache: Path, shelf: Path) -> None:
+def three(cache: Path, shelf: Path, now: float) -> list[Path]:
+    """Three environments of one size, last used 5, 4 and 3 hours ago."""
     built = [build(wheel(shelf, name, {f"{name}.py": ""}), "3.11", cache) for name in ("alpha", "beta", "gamma")]
     places = [each.path.parent for each in built]
+    for hours, place in zip((5, 4, 3), places, strict=True):
+        os.utime(place.with_name(place.name + ".lock"), (now - hours * 3600, now - hours * 3600))
+    return places
+
+
+def test_the_longest_unused_go_first_and_what_a_run_names_stays(cache: Path, shelf: Path, tmp_path: Path) -> None:
     now = time.time()
-    for age, place in zip((300, 200, 100), places, strict=True):
-        os.utime(place.with_name(place.name + ".lock"), (now - age, now - age))
+    places = three(cache, shelf, now)
     size = json.loads((places[2] / "record.json").read_bytes())["size"]
     assert evict(cache, 10**12, now) == ()
-    holding, done = threading.Event(), threading.Event()
-
-    def job() -> None:
-        with hold(built[0].path):
-            holding.set()
-            done.wait(10)
-
-    thread = threading.Thread(target=job)
-    thread.start()
-    holding.wait(10)
-    os.utime(places[0].with_name(places[0].name + ".lock"), (now - 300, now - 300))
-    assert evict(cache, size, now) == (places[1].name,)
-    assert places[0].exists()
-    assert places[2].exists()
-    done.set()
-    thread.join()
-    assert set(evict(cache, 0, now)) == {places[0].name, places[2].name}
+    run = tmp_path / "run"
+    run.mkdir()
+    use(places[0] / "env", run)
+    assert evict(cache, size, now, used(tmp_path.iterdir())) == (places[1].name,)
+    assert [place.exists() for place in places] == [True, False, True]
+    shutil.rmtree(run)
+    assert (places[0] / "env/bin/python").is_symlink()  # the run's folder went, what it named did not
+    assert set(evict(cache, 0, now, used(tmp_path.iterdir()))) == {places[0].name, places[2].name}
     assert not (cache / ".uv").exists()
     assert build(wheel(shelf, "alpha", {"alpha.py": ""}), "3.11", cache).seconds > 0
+
+
+def test_what_was_used_just_now_stays_for_the_run_that_is_being_prepared(cache: Path, shelf: Path) -> None:
+    now = time.time()
+    places = three(cache, shelf, now)
+    assert build(wheel(shelf, "beta", {"beta.py": ""}), "3.11", cache).seconds == 0.0
+    assert set(evict(cache, 0, now)) == {places[0].name, places[2].name}
+    assert evict(cache, 0, now + environment.FRESH + 60) == (places[1].name,)
+
+
+def test_a_use_that_comes_while_eviction_looks_is_seen(
+    cache: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the list of what is old and the removal of one, a run takes that one from the cache."""
+    now = time.time()
+    three(cache, shelf, now)
+    real = environment._remove
+
+    def late(place: Path, unused_since: float) -> bool:
+        os.utime(place.with_name(place.name + ".lock"), (now, now))
+        return real(place, unused_since)
+
+    monkeypatch.setattr(environment, "_remove", late)
+    (cache / ".uv").rename(cache / ".none")
+    assert evict(cache, 0, now) == ()
 
 
 def test_what_nobody_used_for_long_goes_whatever_room_there_is(cache: Path, shelf: Path) -> None:
     place = build(wheel(shelf, "alpha", {"alpha.py": ""}), "3.11", cache).path.parent
     assert evict(cache, 10**12, time.time() + environment.OLDEST - 60) == ()
     assert evict(cache, 10**12, time.time() + environment.OLDEST + 60) == (place.name,)
-
-
-def test_an_evicted_environment_cannot_be_held(cache: Path, shelf: Path) -> None:
-    built = build(wheel(shelf, "alpha", {"alpha.py": ""}), "3.11", cache)
-    evict(cache, 0, time.time())
-    with pytest.raises(OperatorNeeded, match="was evicted"), hold(built.path):
-        pass
 
 
 def test_a_lock_names_every_package_with_hashes_and_no_index(shelf: Path) -> None:

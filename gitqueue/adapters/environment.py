@@ -9,13 +9,18 @@ In `cache`, a folder of the spool:
 
     <key>/env          what jobs see as /env
     <key>/record.json  its packages, with the SHA-256 of each wheel, and its size
-    <key>.lock         held exclusively by who builds or evicts, shared by who uses; its mtime is the last use
+    <key>.lock         held exclusively by who builds or evicts, shared by who looks; its mtime is the last use
     <key>.new, .old    on the way in and out: never used
     .uv, .uv.lock      wheels that uv keeps for the next environment
+
+A run's folder names its environment by the link `environment` (`use`): that is what keeps it from `evict`, whether or
+not the runner, or the machine, has been started anew in between. The link is made right after `build`, which counts
+as a use, and what was used within `FRESH` is left alone.
 """
 
 import fcntl
 import hashlib
+import math
 import os
 import re
 import shutil
@@ -25,7 +30,7 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from configparser import ConfigParser
 from configparser import Error as BadConfig
 from contextlib import contextmanager, suppress
@@ -41,6 +46,8 @@ from gitqueue.errors import GitqueueError, Mistake, No, OperatorNeeded
 FORMAT = 1  # of an environment in the cache: a higher one leaves all older ones to `evict`
 LONGEST = 600.0  # seconds for one build
 OLDEST = 90 * 86400.0  # seconds without a use, after which an environment goes whatever room there is
+FRESH = 3600.0  # seconds after a use in which no environment goes: a run that is being prepared has not named it yet
+LINK = "environment"  # in a run's folder
 PIP_CONF = Path("/etc/pip.conf")
 FOLDERS = ("/usr/bin", "/usr/local/bin")  # the sandbox shows /usr and nothing else that could hold a Python
 
@@ -135,28 +142,30 @@ def interpreter(python: str | Sequence[str]) -> Path:
     )
 
 
-@contextmanager
-def hold(environment: Path) -> Iterator[None]:
-    """Whoever runs a job in an environment holds it meanwhile: nobody evicts it then."""
-    with _locked(environment.parent, fcntl.LOCK_SH):
-        if not environment.is_dir():
-            raise OperatorNeeded(f"the environment {environment} was evicted", step="run the job again: it is rebuilt")
-        yield
+def use(environment: Path, run: Path) -> None:
+    """Name the environment in a run's folder: it stays for as long as that folder does."""
+    (run / LINK).symlink_to(environment)
 
 
-def evict(cache: Path, keep_bytes: int, now: float) -> tuple[str, ...]:
+def used(runs: Iterable[Path]) -> frozenset[str]:
+    """The keys of the environments that these runs' folders name."""
+    links = (run / LINK for run in runs)
+    return frozenset(Path(os.readlink(link)).parent.name for link in links if link.is_symlink())
+
+
+def evict(cache: Path, keep_bytes: int, now: float, spared: Collection[str] = ()) -> tuple[str, ...]:
     """Removes what nobody has used for `OLDEST`, then the longest unused until `keep_bytes` are left. Returns keys.
 
-    uv's own wheels go first. What is in use stays. `now` in seconds since 1970. Lock files stay: they are empty, and
-    removing one would let two builders hold "the" lock.
+    uv's own wheels go first. What is in use (`spared`, keys as `used` gives them) or fresh stays. `now` in seconds
+    since 1970. Lock files stay: they are empty, and removing one would let two builders hold "the" lock.
     """
     _evict_wheels(cache, keep_bytes)
     removed: list[str] = []
     left = 0
-    for used, place in sorted(((lock.stat().st_mtime, lock.with_suffix("")) for lock in _locks(cache)), reverse=True):
+    for last, place in sorted(((lock.stat().st_mtime, lock.with_suffix("")) for lock in _locks(cache)), reverse=True):
         record = _record(place)
-        fits = record and now - used < OLDEST and left + record.size <= keep_bytes
-        if not fits and _remove(place):
+        fits = record and now - last < OLDEST and left + record.size <= keep_bytes
+        if not fits and place.name not in spared and _remove(place, now - FRESH):
             removed.append(place.name)
         elif record:
             left += record.size
@@ -350,11 +359,14 @@ def _locks(cache: Path) -> Iterator[Path]:
     return (lock for lock in cache.glob("*.lock") if not lock.name.startswith("."))
 
 
-def _remove(place: Path) -> bool:
-    """Out of sight in one move, then deleted. False: it is in use, or there is nothing."""
+def _remove(place: Path, unused_since: float) -> bool:
+    """Out of sight in one move, then deleted. False: it is in use, was used since, or there is nothing.
+
+    When it was used is looked up under the lock: whoever found it in the cache has said so under theirs.
+    """
     old, new = (place.with_name(place.name + suffix) for suffix in (".old", ".new"))
     with suppress(BlockingIOError), _locked(place, fcntl.LOCK_EX | fcntl.LOCK_NB):
-        there = place.exists()
+        there = place.exists() and place.with_name(place.name + ".lock").stat().st_mtime <= unused_since
         for leftover in (old, new):
             shutil.rmtree(leftover, ignore_errors=True)
         if there:
@@ -368,7 +380,7 @@ def _evict_wheels(cache: Path, keep_bytes: int) -> None:
     kept = sum(record.size for lock in _locks(cache) if (record := _record(lock.with_suffix(""))))
     files = (os.path.join(parent, name) for parent, _, names in os.walk(cache / ".uv") for name in names)
     if kept + sum(os.lstat(file).st_size for file in files) > keep_bytes:
-        _remove(cache / ".uv")
+        _remove(cache / ".uv", math.inf)
 
 
 def _folder(path: Path, mode: int) -> Path:

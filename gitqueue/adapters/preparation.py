@@ -40,6 +40,19 @@ def of_site(premises: Premises) -> Host:
     return Host(premises.site.spool / ENVIRONMENTS, uid, gid, str(premises.site.socket))
 
 
+def evict(premises: Premises, now: float) -> tuple[str, ...]:
+    """Remove built environments by age and size (`environments` of runner.yaml); the keys of those that went.
+
+    For `gc`, daily. May be called at any time, beside a runner that builds and runs: an environment that a folder of
+    the spool names, or that was used within the last hour, stays. `now` in seconds since 1970.
+    """
+    spool = premises.site.spool
+    if not (spool / ENVIRONMENTS).is_dir():
+        return ()
+    in_use = environment.used(spool.iterdir())
+    return environment.evict(spool / ENVIRONMENTS, int(premises.settings.environments), now, in_use)
+
+
 def at_home() -> Host:
     """A person's own machine. Root runs nothing of a stranger's: jobs then run as the account `nobody`."""
     if os.geteuid() != 0:
@@ -78,6 +91,8 @@ def prepare(folder: Path, host: Host, code: Code, site: SiteView, paths: Paths, 
     """
     lay_out(folder / "job", ((file.path, file.mode == PROGRAM, file.content or b"") for file in code.files))
     built = _environment(host, code, site.policy)
+    if built:
+        environment.use(built.path, folder)
     place = planning.Place(
         job=str(folder / "job"),
         environment=str(built.path) if built else None,

@@ -464,13 +464,15 @@ class Sandbox(Strict, frozen=True, kw_only=True):
 
 
 class RunnerSettings(Strict, frozen=True, kw_only=True):
-    """`private/runner.yaml`: data is dataset -> asset -> path on this machine."""
+    """`private/runner.yaml`: data is dataset -> asset -> path on this machine; `environments` how much room built
+    environments may keep."""
 
     root: Root
     revoked: tuple[Print, ...] = ()
     data: Mapping[str, Mapping[str, HostPath]] = msgspec.field(default_factory=dict)
     executor: Executor = Executor()
     sandbox: Sandbox = Sandbox()
+    environments: Bytes = Bytes(20 * 2**30)
     remote: None = None
 
 
