@@ -31,6 +31,7 @@ missing() {
         has sshd    || echo openssh-server
         has gcc     || echo gcc libc6-dev
         has Rscript || echo r-base-core
+        has slurmctld && has munged || echo slurm-wlm munge
     fi
 }
 

@@ -36,6 +36,7 @@ from gitqueue.steps import execute, publish, record, verify
 from gitqueue.steps.execute import Attempt
 
 POLL = 5.0
+STEPS = 8  # at once: of the thousands of jobs that a cluster may have, few are being started or collected
 RETRY = 30.0
 Say = Callable[[str], None]
 
@@ -62,7 +63,7 @@ class Runner:
 
     def __post_init__(self) -> None:
         self.settings = self.site.settings()
-        self.pool = ThreadPoolExecutor(self.settings.executor.jobs + 1, thread_name_prefix="job")
+        self.pool = ThreadPoolExecutor(min(self.settings.executor.jobs, STEPS) + 1, thread_name_prefix="job")
         self.premises = Premises(self.site, self.settings)
         self.tips = memory.Tips(self.site)
         self.taken = set(execute.claimed(self.premises))
@@ -289,7 +290,7 @@ def serve(site: Site, say: Say, once: bool) -> Tampered | None:
 
 def _wait(bell: Bell, runner: Runner) -> None:
     """Until somebody rings; short while a step is under way, whose end rings no bell."""
-    bell.wait(0.01 if runner.busy else 0.05 if not runner.idle() else POLL)
+    bell.wait(0.01 if runner.busy else runner.premises.executor.PAUSE if not runner.idle() else POLL)
 
 
 def _listen_to_signals(runner: Runner) -> None:

@@ -37,12 +37,12 @@ class Stop:
     """Whether somebody wants this job to end: a SIGTERM to us, or a file `cancel` in its folder."""
 
     def __init__(self, folder: str) -> None:
-        self._told = False
+        self._told = self.signalled = False
         self._file = f"{folder}/cancel"
         signal.signal(signal.SIGTERM, self._tell)
 
     def _tell(self, *_: object) -> None:
-        self._told = True
+        self._told = self.signalled = True
 
     def __call__(self) -> bool:
         self._told = self._told or os.path.lexists(self._file)
@@ -51,22 +51,31 @@ class Stop:
 
 def main() -> int:
     folder = os.path.abspath(sys.argv[1])
-    own(folder, os.open(f"{folder}/lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+    if not files.take(folder):
+        print("this job was begun before: a scheduler started it twice, and once is all it may run", file=sys.stderr)
+        return 0
+    own(folder, os.open(f"{folder}/lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), scheduled=True)
     return 0
 
 
-def own(folder: str, lock: int) -> None:
-    """A supervisor's whole life, as the first process of its pid namespace. `lock` is held until it ends."""
-    plan, started = None, time.time()
+def own(folder: str, lock: int, scheduled: bool = False) -> None:
+    """A supervisor's whole life, as the first process of its pid namespace. `lock` is held until it ends.
+
+    `scheduled`: a scheduler started it. When that ends the job although nobody cancelled it (preemption, its own time
+    limit), there is no record: the scheduler knows the reason, and its executor asks.
+    """
+    plan, started, stop = None, time.time(), Stop(folder)
     os.umask(0o022)  # the sandbox user reads what we write into scratch, whatever the runner's umask
     os.set_inheritable(lock, False)
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     with os.fdopen(lock, "rb"):
         try:
             plan = files.plan(_content(f"{folder}/plan.json"))
-            ended = supervise(folder, plan, Stop(folder))
+            ended = supervise(folder, plan, stop)
         except Exception as error:  # noqa: BLE001 - a way in: whatever it was, the runner must learn that it ended
             ended = _fault(error, started)
+        if scheduled and stop.signalled and not os.path.lexists(f"{folder}/cancel"):
+            return
         files.write_atomic(f"{folder}/ended.json", files.encode(ended))
         if plan and plan.wake:
             _wake(plan.wake)

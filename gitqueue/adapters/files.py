@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MAX_DEPTH = 16  # folders below the output folder
 MAX_PATH = 240  # bytes: as a request's own paths
 MAX_REFUSALS = 200  # reasons that a person would read; the rest are counted
+TAKEN = "taken"
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _BLOCK = 1 << 20
 
@@ -59,6 +60,21 @@ def lay_out(folder: "Path", files: Iterable[tuple[str, bool, bytes]]) -> None:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         path.write_bytes(content)
         path.chmod(0o755 if program else 0o644)
+
+
+def take(folder: str | os.PathLike[str]) -> bool:
+    """Take the right to begin a job that a scheduler starts, for ever. False: somebody has it already.
+
+    Exclusive creation holds between the machines of a shared file system, where locks may not; so a job that was
+    submitted twice, or is started again after its node was lost, still runs once.
+    """
+    try:
+        fd = os.open(os.path.join(folder, TAKEN), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return False
+    os.fsync(fd)
+    os.close(fd)
+    return True
 
 
 def encode(value: Plan | Ended) -> bytes:

@@ -188,7 +188,7 @@ def _tried(rules: bytes, uid: int | None, gid: int | None) -> str:
 def outer() -> tuple[str, ...]:
     """The supervisor's own namespaces: its mounts and the job's processes end with it, even by kill -9."""
     user = () if os.geteuid() == 0 else ("--user", "--map-root-user")
-    return ("unshare", *user, "--mount", "--propagation", "private", "--pid", "--fork", "--mount-proc")
+    return ("unshare", *user, "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
 _TRIAL = (

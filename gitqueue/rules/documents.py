@@ -165,7 +165,9 @@ def _key_faults(event: yaml.Event, key: str | None, found: Mapping[str, Tree]) -
 def _faults(value: Tree, kind: Any, path: str) -> Iterator[str]:
     kind = _chosen(value, kind)
     origin = get_origin(kind)
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+    if tagged := _tagged(kind):
+        yield from _tagged_faults(value, tagged, path)
+    elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         yield from _struct_faults(value, kind, path)
     elif origin is tuple and isinstance(value, list):
         for index, item in enumerate(value):
@@ -179,7 +181,7 @@ def _faults(value: Tree, kind: Any, path: str) -> Iterator[str]:
 
 def _chosen(value: Tree, kind: Any) -> Any:
     """The member of a union that the value's shape means: `null`, a mapping, or else the plain one."""
-    if get_origin(kind) not in (Union, UnionType):
+    if get_origin(kind) not in (Union, UnionType) or _tagged(kind):
         return kind
     members = get_args(kind)
     if value is None and NoneType in members:
@@ -189,6 +191,24 @@ def _chosen(value: Tree, kind: Any) -> Any:
     return (structs or plain)[0] if isinstance(value, dict) else (plain or structs)[0]
 
 
+def _tagged(kind: Any) -> dict[str, type[msgspec.Struct]]:
+    """A union of mappings, by the word that tells them apart; nothing for any other kind."""
+    members = get_args(kind) if get_origin(kind) in (Union, UnionType) else ()
+    configs = {one: getattr(one, "__struct_config__", None) for one in members}
+    return {config.tag: one for one, config in configs.items() if config and config.tag}
+
+
+def _tagged_faults(value: Tree, kinds: Mapping[str, type[msgspec.Struct]], path: str) -> Iterator[str]:
+    key = str(next(iter(kinds.values())).__struct_config__.tag_field)
+    word = value.get(key) if isinstance(value, dict) else None
+    if not isinstance(value, dict) or (isinstance(word, str) and word in kinds):
+        yield from _struct_faults(value, kinds.get(str(word), next(iter(kinds.values()))), path)
+    elif key not in value:
+        yield f"key {key!r} is missing in {path}"
+    else:
+        yield f"{_below(path, key)} is {quote(word)}; wanted is {' or '.join(kinds)}"
+
+
 def _struct_faults(value: Tree, kind: type[msgspec.Struct], path: str) -> Iterator[str]:
     place = f"in {path}" if path else "at top level"
     if not isinstance(value, dict):
@@ -196,7 +216,7 @@ def _struct_faults(value: Tree, kind: type[msgspec.Struct], path: str) -> Iterat
         return
     fields = {one.encode_name: one for one in msgspec.structs.fields(kind)}
     for key in value:
-        if key not in fields:
+        if key not in fields and key != kind.__struct_config__.tag_field:
             yield f"unknown key {quote(key)} {place}{nearest(key, fields) or _known(fields)}"
     for key, field in fields.items():
         if key in value:

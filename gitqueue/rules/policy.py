@@ -36,6 +36,16 @@ Suffix = Annotated[str, Meta(pattern=r"\A\.[a-z0-9]{1,16}\Z", description="a suf
 Root = Annotated[str, Meta(pattern=rf"\A{refs.COMMIT.pattern}\Z", description="a commit's id of 40 hex digits")]
 Print = Annotated[str, Meta(pattern=r"\ASHA256:[A-Za-z0-9+/]{43}\Z", description="a fingerprint, SHA256:…")]
 HostPath = Annotated[str, Meta(pattern=r"\A/[^\x00-\x1f\x7f]*\Z", description="an absolute path")]
+SlurmWord = Annotated[
+    str, Meta(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9_.,@-]{0,200}\Z", description="a name known to Slurm")
+]
+SlurmOption = Annotated[
+    str,
+    Meta(
+        pattern=r"\A--[a-z][a-z-]{1,40}(=[^\x00-\x1f\x7f]{1,400})?\Z",
+        description="an option of sbatch, as in --gres=gpu:1",
+    ),
+]
 Role = Literal["owner", "requester", "runner", "recovery"]
 
 
@@ -451,9 +461,38 @@ def _same_file(dataset: Dataset) -> Iterator[str]:
 # --- runner.yaml ---
 
 
-class Executor(Strict, frozen=True, kw_only=True):
-    kind: Literal["local"] = "local"
+class LocalExecutor(Strict, frozen=True, kw_only=True, tag_field="kind", tag="local"):
+    """`jobs`: how many run at once."""
+
     jobs: Count = 2
+
+
+class SlurmExecutor(Strict, frozen=True, kw_only=True, tag_field="kind", tag="slurm"):
+    """`jobs`: how many may be submitted at once, waiting ones included; `poll`: how often Slurm is asked."""
+
+    jobs: Count = 1000
+    partition: SlurmWord | None = None
+    account: SlurmWord | None = None
+    qos: SlurmWord | None = None
+    extra: tuple[SlurmOption, ...] = ()
+    poll: Seconds = Seconds(10)
+
+
+Executor = LocalExecutor | SlurmExecutor
+
+# Decided by gitqueue, or such that what runs would be another thing than one supervisor of one folder.
+_DECIDED = frozenset((
+    "account", "array", "chdir", "clusters", "cpus-per-task", "error", "export", "export-file", "get-user-env", "gid",
+    "input", "job-name", "mem", "mem-per-cpu", "mem-per-gpu", "nodes", "ntasks", "no-requeue", "open-mode", "output",
+    "parsable", "partition", "qos", "requeue", "test-only", "time", "uid", "wait", "wrap",
+))  # fmt: skip
+
+
+def _extra_faults(executor: Executor) -> Iterator[str]:
+    for option in executor.extra if isinstance(executor, SlurmExecutor) else ():
+        name = option[2:].partition("=")[0]
+        if any(one.startswith(name) for one in _DECIDED):  # sbatch takes shortened names
+            yield f"executor.extra: {quote(option)} is gitqueue's to decide; leave it out, or see docs/slurm.md"
 
 
 class Sandbox(Strict, frozen=True, kw_only=True):
@@ -470,11 +509,15 @@ class RunnerSettings(Strict, frozen=True, kw_only=True):
     root: Root
     revoked: tuple[Print, ...] = ()
     data: Mapping[str, Mapping[str, HostPath]] = msgspec.field(default_factory=dict)
-    executor: Executor = Executor()
+    executor: Executor = LocalExecutor()
     sandbox: Sandbox = Sandbox()
     environments: Bytes = Bytes(20 * 2**30)
     remote: None = None
 
 
 def parse_runner(data: bytes, name: str = RUNNER) -> RunnerSettings:
-    return parse(data, RunnerSettings, name)
+    found = parse(data, RunnerSettings, name)
+    reasons = capped(_extra_faults(found.executor))
+    if reasons:
+        raise Faulty(*(f"{name}: {reason}" for reason in reasons))
+    return found

@@ -4,13 +4,13 @@ The claim in the vault and the creation of the results ref are the lock; both mu
 knows of a running job lies in the job's spool folder, so a new runner finds all of it again.
 """
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from gitqueue import refs
 from gitqueue.adapters import git, journal, preparation
+from gitqueue.adapters.executors import spool
 from gitqueue.adapters.files import ended
 from gitqueue.adapters.premises import Premises
 from gitqueue.adapters.queue import Job
@@ -102,7 +102,7 @@ def claimed(premises: Premises) -> Iterator[JobId]:
 
 def start(premises: Premises, run: Attempt) -> None:
     """Make the job's folder and start it. Raises GitqueueError where the site or the environment is at fault."""
-    shutil.rmtree(run.folder, ignore_errors=True)
+    spool.remove(run.folder)
     run.folder.mkdir(mode=0o711)
     site, host = premises.history.site(run.approval.commit), preparation.of_site(premises)
     code = preparation.judged(premises, run.job, run.approval.folder, site)
@@ -126,7 +126,7 @@ def stop_wanted(premises: Premises, job: Job) -> bool:
 
 def remove(run: Attempt) -> None:
     """Forget the job's folder: what mattered is in the vault."""
-    shutil.rmtree(run.folder, ignore_errors=True)
+    spool.remove(run.folder)
 
 
 def faults(run: Attempt) -> str:

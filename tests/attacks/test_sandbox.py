@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from gitqueue.adapters import sandbox
-from gitqueue.adapters.executors import local
+from gitqueue.adapters.executors import local, spool
 from gitqueue.model import Bind
 
 from .conftest import IS_ROOT, LIMITS, NORMAL_USER, SANDBOX_USER, SECRET, Ran, Site, facts
@@ -495,7 +495,7 @@ def _from_nothing(site: Site, change: Callable[[Path], object]) -> Ran:
     site.wait(folder)
     (folder / "ended.json").unlink()
     change(folder)
-    subprocess.run(local.words(folder), check=True, capture_output=True, timeout=30)
+    subprocess.run(spool.words(folder), check=True, capture_output=True, timeout=30)
     return Ran(local.ended(folder), folder)
 
 

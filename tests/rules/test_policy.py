@@ -449,14 +449,37 @@ def test_a_dataset_has_a_name_that_a_job_can_ask_for() -> None:
 def test_the_runners_settings_are_read_with_their_defaults() -> None:
     found = policy.parse_runner(f"root: {'a' * 40}\ndata: {{bc: {{f: /srv/f.csv}}}}\nremote: null".encode())
     assert found.data == {"bc": {"f": "/srv/f.csv"}}
-    assert (found.executor.kind, found.executor.jobs, found.sandbox.user, found.revoked) == ("local", 2, None, ())
+    assert (found.executor, found.sandbox.user, found.revoked) == (policy.LocalExecutor(jobs=2), None, ())
+
+
+def test_the_executor_is_of_one_kind_with_the_keys_of_that_kind() -> None:
+    text = "executor: {kind: slurm, partition: secure, account: bio, qos: low, extra: ['--gres=gpu:1'], poll: 30s}"
+    found = policy.parse_runner(f"root: {'a' * 40}\n{text}".encode()).executor
+    assert found == policy.SlurmExecutor(partition="secure", account="bio", qos="low", extra=("--gres=gpu:1",), poll=30)
+    assert policy.parse_runner(f"root: {'a' * 40}\nexecutor: {{kind: local, jobs: 5}}".encode()).executor.jobs == 5
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("root: abc", "root is 'abc'; wanted is a commit's id of 40 hex digits"),
-        ("executor: {kind: slurm}", "executor.kind is 'slurm'; wanted is local"),
+        ("executor: {kind: pbs}", "executor.kind is 'pbs'; wanted is local or slurm"),
+        ("executor: {kind: [slurm]}", "executor.kind is a list; wanted is local or slurm"),
+        ("executor: {jobs: 3}", "key 'kind' is missing in executor"),
+        ("executor: slurm", "executor is 'slurm'; wanted is a mapping, `key: value`"),
+        (
+            "executor: {kind: local, partition: x}",
+            "unknown key 'partition' in executor (known there: jobs)",
+        ),
+        ("executor: {kind: slurm, account: --x}", "executor.account is '--x'; wanted is a name known to Slurm"),
+        (
+            "executor: {kind: slurm, extra: [gres=gpu]}",
+            "executor.extra[0] is 'gres=gpu'; wanted is an option of sbatch, as in --gres=gpu:1",
+        ),
+        (
+            "executor: {kind: slurm, extra: ['--arr=1-9']}",
+            "executor.extra: '--arr=1-9' is gitqueue's to decide; leave it out, or see docs/slurm.md",
+        ),
         ("sandbox: {kind: none}", "sandbox.kind is 'none'; wanted is bubblewrap"),
         ("revoked: [SHA256:x]", "revoked[0] is 'SHA256:x'; wanted is a fingerprint, SHA256:…"),
         ("revoked:", "revoked is empty; wanted is a list, as in [a, b]"),

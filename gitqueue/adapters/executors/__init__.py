@@ -21,6 +21,11 @@ Standing = Literal["absent", "running", "ended", "dead"]
 class Executor(Protocol):
     """A place for jobs. Every method may be called by several threads, and again after a crash."""
 
+    @property
+    def PAUSE(self) -> float:
+        """Seconds between two looks at jobs that run."""
+        ...
+
     def prepare(self) -> None:
         """Called by a runner when it starts."""
 
@@ -41,6 +46,12 @@ class Executor(Protocol):
 @cache
 def chosen(settings: "policy.Executor") -> Executor:
     """The executor of a site, one for all threads of a process."""
+    from gitqueue.rules import policy
+
+    if isinstance(settings, policy.SlurmExecutor):
+        from gitqueue.adapters.executors.slurm import Slurm
+
+        return Slurm(settings)
     from gitqueue.adapters.executors import local
 
     return local

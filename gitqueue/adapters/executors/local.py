@@ -6,20 +6,18 @@
 
 import fcntl
 import os
-import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 
-from gitqueue.adapters import files, limits, sandbox
-from gitqueue.adapters.executors import Standing
-from gitqueue.adapters.executors.nursery import COLD, PACKAGES, Nursery
+from gitqueue.adapters import files, limits
+from gitqueue.adapters.executors import Standing, spool
+from gitqueue.adapters.executors.nursery import Nursery
 from gitqueue.errors import OperatorNeeded
 from gitqueue.model import Ended, Plan
 
+PAUSE = 0.05
 _nursery = Nursery()
-_seccomp = cache(sandbox.seccomp_filter)
 
 
 def start(folder: Path, plan: Plan) -> None:
@@ -28,15 +26,11 @@ def start(folder: Path, plan: Plan) -> None:
     Raises OperatorNeeded where the filter cannot be built or a supervisor owns this folder already.
     """
     limits.delegate()
-    folder.mkdir(mode=0o710, exist_ok=True)
-    if os.geteuid() == 0 and plan.gid is not None:
-        os.chown(folder, -1, plan.gid)
-        folder.chmod(0o710)
+    spool.make(folder, plan.gid)
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         _claim(lock, folder)
-        files.write_atomic(folder / "seccomp.bpf", _filter(), 0o600)
-        files.write_atomic(folder / "plan.json", files.encode(plan))
+        spool.furnish(folder, plan)
         _nursery.bear(str(folder.resolve()), lock)
     finally:
         os.close(lock)  # ours; the supervisor's copy keeps the lock, so there is no gap between the two
@@ -44,7 +38,7 @@ def start(folder: Path, plan: Plan) -> None:
 
 def prepare() -> None:
     """Called by a runner when it starts: the first job need not wait for interpreters."""
-    _filter()
+    spool.prepare()
     _nursery.warm()
 
 
@@ -80,21 +74,8 @@ def ended(folder: Path) -> Ended:
     return files.ended((folder / "ended.json").read_bytes())
 
 
-def words(folder: Path) -> tuple[str, ...]:
-    """The command line of a supervisor in namespaces of its own, from nothing: for a scheduler to start."""
-    python = (sys.executable, "-I", "-S", "-c", COLD, PACKAGES)
-    return (*sandbox.outer(), "--", *python, str(folder.resolve()))
-
-
 def _claim(lock: int, folder: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise OperatorNeeded(f"{str(folder)!r} has a running supervisor already") from error
-
-
-def _filter() -> bytes:
-    try:
-        return _seccomp()
-    except (ImportError, RuntimeError, OSError) as error:
-        raise OperatorNeeded(f"no system call filter: {error}", step="apt-get install libseccomp2") from error
