@@ -7,7 +7,7 @@ import cloup
 
 from gitqueue.cli import show
 from gitqueue.cli.place import Place, here
-from gitqueue.errors import Mistake, No
+from gitqueue.errors import Mistake, No, NotAllowed
 
 
 @cloup.command(epilog="Example: gitqueue clone ssh://site@centre.example/srv/cancer-centre/site.git desk --root 3f2a…")
@@ -94,9 +94,10 @@ def check(context: click.Context, job: str | None, fix: bool, json_: bool, offli
 @cloup.command(epilog="Example: gitqueue test")
 @click.argument("job", required=False)
 @click.option("-o", "output", metavar="DIR", help="Keep what the job wrote in this folder.")
+@click.option("--no-sandbox", is_flag=True, help="Where bubblewrap cannot run: with no protection at all.")
 @show.offline
 @click.pass_context
-def test(context: click.Context, job: str | None, output: str | None, offline: bool) -> None:
+def test(context: click.Context, job: str | None, output: str | None, no_sandbox: bool, offline: bool) -> None:
     """Run the job on mock data, in the same sandbox as at the site."""
     from gitqueue.steps import collect, rehearse
     from gitqueue.steps import submit as step
@@ -106,8 +107,10 @@ def test(context: click.Context, job: str | None, output: str | None, offline: b
     files, refused = step.files(place.clone, place.queue, id_)
     if refused:
         raise No(*refused, step="gitqueue check")
+    if no_sandbox:
+        _warn(place)
     show.note(f"running {id_} on mock data …")
-    seen = rehearse.rehearse(place.queue, id_, files)
+    seen = rehearse.rehearse(place.queue, id_, files, confined=not no_sandbox)
     show.say(_without_times(seen.log))
     for name, data in seen.outputs.items():
         show.say(f"output {name} ({len(data)} bytes)")
@@ -121,6 +124,18 @@ def test(context: click.Context, job: str | None, output: str | None, offline: b
         detail = f" {seen.ended.exit_code}" if seen.ended.reason == "exit-code" else ""
         raise No(f"the run failed: {seen.ended.reason}{detail}", step="mend the job, then gitqueue test again")
     show.say(f"ran on mock data in {seen.ended.seconds:.1f} s; next: gitqueue submit")
+
+
+def _warn(place: Place) -> None:
+    """Loudly. Raises NotAllowed beside a site: there, real data and keys are within the job's reach."""
+    from gitqueue.adapters import settings
+
+    if settings.find(Path(place.clone.url)):
+        raise NotAllowed(
+            "this machine holds the site itself: nothing runs without a sandbox beside it", step="gitqueue doctor"
+        )
+    show.note("WARNING: no sandbox. This code can read, change and send all that you can, on this whole machine;")
+    show.note("WARNING: only its time is limited. Go on only with code that you wrote or have read.")
 
 
 def _without_times(log: str) -> str:

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitqueue.adapters import preparation, remains, sandbox
+from gitqueue.adapters import preparation, remains, sandbox, unconfined
 from gitqueue.adapters.executors import local
 from gitqueue.adapters.history import SiteView
 from gitqueue.adapters.queue import Queue
-from gitqueue.errors import OperatorNeeded
+from gitqueue.errors import Mistake, OperatorNeeded
 from gitqueue.model import Ended
 from gitqueue.refs import JobId
 from gitqueue.rules.disclosure import Flag
@@ -30,22 +30,32 @@ class Rehearsal:
     flags: tuple[Flag, ...]
 
 
-def rehearse(queue: Queue, job: JobId, files: tuple[File, ...]) -> Rehearsal:
-    """Run the files on the mock data of the site. Raises OperatorNeeded where this machine cannot sandbox."""
+def rehearse(queue: Queue, job: JobId, files: tuple[File, ...], confined: bool = True) -> Rehearsal:
+    """Run the files on the mock data of the site. Raises OperatorNeeded where this machine cannot sandbox.
+
+    `confined` False: without any sandbox, and only where there can be none; Mistake elsewhere.
+    """
     host = preparation.at_home()
-    problems = sandbox.problems(host.uid, host.gid)
-    if problems:
-        raise OperatorNeeded(*problems)
+    _must_fit(sandbox.problems(host.uid, host.gid), confined)
     site = queue.history.site(queue.approved)
     code = preparation.code(job, files)
     with _scratch(host.gid) as folder:
         run = folder / "run"
         run.mkdir(mode=0o711)
         mocks = preparation.mock_paths(queue.objects, queue.approved, site, code.asked, folder / "mock")
-        local.start(run, preparation.prepare(run, host, code, site, mocks, lambda _: ""))
+        plan = preparation.prepare(run, host, code, site, mocks, lambda _: "")
+        (local.start if confined else unconfined.run)(run, plan)
         while local.observe(run) == "running":
             time.sleep(0.02)
         return _seen(run, site)
+
+
+def _must_fit(problems: tuple[str, ...], confined: bool) -> None:
+    if problems and confined:
+        step = "mend it; or run your own code as you would without gitqueue: gitqueue test --no-sandbox"
+        raise OperatorNeeded(*problems, step=step)
+    if not problems and not confined:
+        raise Mistake("--no-sandbox is for machines that cannot sandbox; this one can", step="gitqueue test")
 
 
 @contextmanager
