@@ -1,8 +1,12 @@
 """`doctor` finds what keeps a site from working, says the line that mends it, and mends what needs no person."""
 
 import json
+import os
 
+import pytest
 from conftest import Town, done, ok
+
+from gitqueue.adapters import limits, sandbox
 
 
 def test_a_sound_site_is_in_order(town: Town) -> None:
@@ -45,3 +49,42 @@ def test_status_is_one_screen_and_one_document(town: Town) -> None:
     assert "runner: none; start it with gitqueue serve" in said
     assert "pending" in said
     assert json.loads(done(town.gitqueue("status", "--json")).out)["jobs"] == {"pending": 1}
+
+
+def test_it_says_by_what_jobs_are_held_and_what_a_normal_users_runner_lacks(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "a job's memory: " in done(town.gitqueue("doctor")).out
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(limits, "ROOT", str(town.path))
+    said = done(town.gitqueue("doctor")).out  # the site works, so this is no failure
+    assert "a job's account: uid 1000, the runner's, in a user namespace" in said
+    assert "reaches the vault, the runner's key" in said
+    assert "no control group holds memory, processes, cpus" in said
+    assert "a job's processes: weaker: " in said
+
+
+@pytest.mark.parametrize("kind", ["kernel/apparmor_restrict_unprivileged_userns", "kernel/unprivileged_userns_clone"])
+def test_a_switch_that_forbids_the_sandbox_is_named_with_its_setting(
+    town: Town, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """This machine has no such switch: its value, and bubblewrap's failure, are made up; the words are tested."""
+    forbids = {file: no for file, no, _ in sandbox._SWITCHES}
+    monkeypatch.setattr(sandbox, "_sysctl", lambda file: forbids[file] if file == kind else "")
+    monkeypatch.setattr(sandbox, "_tried", lambda *_: "bwrap: setting up uid map: Permission denied")
+    said = town.gitqueue("doctor")
+    assert said.code == 1
+    setting = kind.replace("/", ".")
+    assert f"sysctl -w {setting}=" in said.out
+    assert "/etc/sysctl.d/60-gitqueue.conf" in said.out
+    assert ("AppArmor profile" in said.out) == ("apparmor" in kind)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to have a sandbox user")
+def test_a_closed_folder_above_the_site_is_named_with_the_line_that_opens_it(town: Town) -> None:
+    town.path.chmod(0o700)
+    said = town.gitqueue("doctor")
+    assert said.code == 1
+    line = next(line for line in said.out.splitlines() if f":x {town.path}" in line).removeprefix("  mend it: ")
+    ok(*line.split(), cwd=town.path)
+    done(town.gitqueue("doctor"))

@@ -96,6 +96,12 @@ def readable_by(path: Path, uid: int, gid: int) -> tuple[str, ...]:
         return (f"{error.filename or path}: {error.strerror}",)
 
 
+def closed_to(path: Path, uid: int, gid: int) -> tuple[tuple[str, str], ...]:
+    """The folders on the way to a path that a user may not pass, each with the line that lets them."""
+    lacks = [lack for lack in _lacks(path, uid, gid) if lack.place != Path(os.path.abspath(path))]
+    return tuple((f"{lack.path}: user {uid} {lack.why}", _line(lack, str(uid))) for lack in lacks)
+
+
 def remedy(path: Path, user: str) -> tuple[str, ...]:
     """The setfacl lines after which `user` can read the data: folders on the way first, and only what is needed."""
     try:
@@ -104,7 +110,11 @@ def remedy(path: Path, user: str) -> tuple[str, ...]:
         raise OperatorNeeded(f"there is no user {user!r} on this machine", step="gitqueue doctor --fix") from error
     with _operator_mends(path):
         lacks = _lacks(path, account.pw_uid, account.pw_gid)
-    return tuple(dict.fromkeys(f"setfacl {lack.entry.format(user)} {shlex.quote(str(lack.place))}" for lack in lacks))
+    return tuple(dict.fromkeys(_line(lack, user) for lack in lacks))
+
+
+def _line(lack: "_Lack", user: str) -> str:
+    return f"setfacl {lack.entry.format(user)} {shlex.quote(str(lack.place))}"
 
 
 def _seen(real: Path) -> tuple[_Seen, ...]:

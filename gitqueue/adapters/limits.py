@@ -16,6 +16,7 @@ from gitqueue.model import Limits
 ROOT = "/sys/fs/cgroup"
 NAME = "gitqueue"  # our folder in each hierarchy
 LEAF = "gitqueue-runner"  # v2 lets no processes live beside controlled children: the runner moves here
+CONTROLLERS = ("memory", "pids", "cpu")
 OPEN_FILES = 1024
 BUBBLEWRAP = 2  # its own processes, which are not the job's: one outside, and the first one inside
 
@@ -90,6 +91,25 @@ def peak(found: Groups) -> int | None:
     return int(said) if said.strip().isdigit() else None
 
 
+def prospect() -> Groups:
+    """The control groups that a runner started from here would use, without making or moving anything of a job's."""
+    own = _own("")
+    if os.geteuid() and _unified() and own and _writable(own):  # `delegate` would hand these down
+        there = _read(f"{own}/cgroup.controllers").split()
+        return Groups(tuple((name, own) for name in CONTROLLERS if name in there), 2)
+    return Groups(tuple(_bases()), 2 if _unified() else 1)
+
+
+def remedy() -> str:
+    """How control groups become a runner's to use."""
+    if os.geteuid() == 0:
+        return "mount -t cgroup2 none /sys/fs/cgroup, with the controllers memory, pids and cpu"
+    if _unified():
+        return "run it as a systemd service (of the user, too) with Delegate=yes, or start it as root"
+    folders = " ".join(f"{ROOT}/{name}/{NAME}-{os.geteuid()}" for name in CONTROLLERS)
+    return f"as root: mkdir {folders}; chown -R {os.geteuid()} {folders}; and start the runner inside them"
+
+
 def apply(limits: Limits, found: Groups) -> None:
     """Resource limits of the calling process, which is about to become the job; inherited by all that it starts."""
     size = max(limits.output, limits.memory)
@@ -129,7 +149,7 @@ def _unified() -> bool:
 
 def _bases() -> Iterator[tuple[str, str]]:
     """By controller, the folder in which jobs' groups may be made: ours at the top as root, else in the own group."""
-    for controller in ("memory", "pids", "cpu"):
+    for controller in CONTROLLERS:
         base = _base(controller)
         if base and os.access(base, os.W_OK) and _handed_down(base, controller):
             yield controller, base
@@ -164,7 +184,7 @@ def _prepared(base: str, above: str) -> str | None:
 
 
 def _enable(folder: str) -> None:
-    missing = {"memory", "pids", "cpu"} - set(_read(f"{folder}/cgroup.subtree_control").split())
+    missing = set(CONTROLLERS) - set(_read(f"{folder}/cgroup.subtree_control").split())
     for controller in missing & set(_read(f"{folder}/cgroup.controllers").split()):
         _write(f"{folder}/cgroup.subtree_control", f"+{controller}")
 

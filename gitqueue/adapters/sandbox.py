@@ -164,9 +164,19 @@ def _trial(uid: int | None, gid: int | None) -> Iterator[str]:
         return
     if said := _tried(rules, uid, gid):
         shut = [setting for file, no, setting in _SWITCHES if _sysctl(file) == no]
-        yield from (f"user namespaces are switched off: `sysctl -w {setting}`" for setting in shut)
-        if not shut:
+        yield from (f"user namespaces are switched off: {_switched_on(setting)}" for setting in shut)
+        if not os.path.exists("/proc/sys/kernel/seccomp"):
+            yield "this kernel has no system call filters: boot one with CONFIG_SECCOMP_FILTER"
+        elif not os.path.exists("/proc/self/ns/user"):
+            yield "this kernel has no user namespaces: boot one with CONFIG_USER_NS"
+        elif not shut:
             yield f"bubblewrap cannot make a sandbox for uid {uid or os.geteuid()}: {said}"
+
+
+def _switched_on(setting: str) -> str:
+    now, always = f"sysctl -w {setting}", f"echo {setting} > /etc/sysctl.d/60-gitqueue.conf"
+    profile = "" if "apparmor" not in setting else "; or give bwrap an AppArmor profile: docs/operations.md has it"
+    return f"`{now}`, and to keep it `{always}`{profile}"
 
 
 def _tried(rules: bytes, uid: int | None, gid: int | None) -> str:

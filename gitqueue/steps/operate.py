@@ -11,7 +11,7 @@ from pathlib import Path
 from time import time
 from typing import Any
 
-from gitqueue.adapters import data, git, resources, sandbox
+from gitqueue.adapters import data, git, limits, resources, sandbox
 from gitqueue.adapters.edit import edit
 from gitqueue.adapters.files import write_atomic
 from gitqueue.adapters.history import History
@@ -71,17 +71,21 @@ def _must_be_readable(site: Site, path: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Ailment:
-    """One thing that is wrong at a site, how to mend it, and what mends it (None: only a person can)."""
+    """One thing that is wrong at a site, how to mend it, and what mends it (None: only a person can).
+
+    Not `grave`: the site works, with a protection less.
+    """
 
     what: str
     remedy: str
     mend: Callable[[], None] | None = None
+    grave: bool = True
 
 
 def examine(site: Site, python: str) -> tuple[Ailment, ...]:
     """Everything that keeps the site from working as it should; `python` is the interpreter that its hooks call."""
     found: list[Ailment] = []
-    for look in (_programs, _accounts, _sandbox, _data, _chain, _keys):
+    for look in (_programs, _accounts, _sandbox, _weaker, _data, _chain, _keys):
         try:
             found += look(site)
         except GitqueueError as error:
@@ -100,8 +104,10 @@ def _programs(_: Site) -> Iterator[Ailment]:
 def _accounts(site: Site) -> Iterator[Ailment]:
     if os.geteuid() != 0:
         yield Ailment(
-            "the runner is not root: jobs run as this account in a user namespace, not as an account of their own",
-            "start the runner as root to have the stronger wall; this one holds, too",
+            "the runner is not root, so jobs have no account of their own: what breaks out of its sandbox is this "
+            "account, and reaches the vault, the runner's key and all that this account may read",
+            "start the runner as root: it runs jobs as the account gitqueue-sandbox; the sandbox's walls are the same",
+            grave=False,
         )
         return
     user = site.settings().sandbox.user or SANDBOX_USER
@@ -134,9 +140,27 @@ def _sandbox(site: Site) -> Iterator[Ailment]:
     for problem in sandbox.problems(uid, gid):
         yield Ailment(problem, "")
     if uid is not None and gid is not None:
-        for fault in data.readable_by(site.spool, uid, gid):
-            if "traverse" in fault or "enter" in fault or "search" in fault:
-                yield Ailment(fault, f"setfacl -m u:{uid}:x the folders above {site.spool}")
+        for fault, line in data.closed_to(site.spool, uid, gid):
+            yield Ailment(fault, line)
+
+
+def protections(site: Site) -> tuple[tuple[str, str], ...]:
+    """By what a job is held here: who it is, and each limit; what is weaker says so. As a run's record has it.
+
+    For a runner that is started from here: systemd may give it other control groups. Raises OperatorNeeded where there
+    is no account for jobs.
+    """
+    uid, _ = Premises(site, site.settings()).sandbox_user
+    who = f"uid {uid}, an account of its own" if uid else f"uid {os.geteuid()}, the runner's, in a user namespace"
+    return (("account", who), *limits.enforced(limits.prospect()))
+
+
+def _weaker(site: Site) -> Iterator[Ailment]:
+    held = protections(site)
+    weak = [name for name, by in held if by.startswith("weaker")]
+    if weak:
+        what = f"no control group holds {', '.join(weak)}: many processes together can outrun what holds them instead"
+        yield Ailment(what, limits.remedy(), grave=False)
 
 
 def _data(site: Site) -> Iterator[Ailment]:
