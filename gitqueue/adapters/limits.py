@@ -113,7 +113,9 @@ def remedy() -> str:
 def apply(limits: Limits, found: Groups) -> None:
     """Resource limits of the calling process, which is about to become the job; inherited by all that it starts."""
     size = max(limits.output, limits.memory)
-    _limit(resource.RLIMIT_CORE, 0)
+    # The kernel takes 1, and not 0, as "no handler either": one in core_pattern runs as the host's root, and would be
+    # given the job's memory, data and all. The filter of system calls keeps the job from lowering it.
+    _limit(resource.RLIMIT_CORE, 1)
     _limit(resource.RLIMIT_NOFILE, OPEN_FILES)
     _limit(resource.RLIMIT_FSIZE, size)
     _limit(resource.RLIMIT_MEMLOCK, 1 << 16)
@@ -125,12 +127,15 @@ def apply(limits: Limits, found: Groups) -> None:
 
 
 def delegate() -> None:
-    """Before the first job of an unprivileged runner on cgroup v2: step aside, so that controllers can be handed down.
+    """Before the first job on cgroup v2: step aside, so that controllers can be handed down to groups beside us.
 
+    For a normal user's runner, and for root's in a container, whose top group holds processes as a host's may not.
     Does nothing where the runner's own group is not delegated to it, or is delegated already.
     """
     own = _own("")
-    if os.geteuid() == 0 or not _unified() or not own or not os.access(f"{own}/cgroup.procs", os.W_OK):
+    if not _unified() or not own or not os.access(f"{own}/cgroup.procs", os.W_OK):
+        return
+    if os.geteuid() == 0 and not (own == ROOT and os.path.exists(f"{ROOT}/cgroup.type")):  # the real top has no type
         return
     leaf = own if own.endswith("/" + LEAF) else f"{own}/{LEAF}"
     with suppress(OSError):  # then there are no groups, and `enforced` says so

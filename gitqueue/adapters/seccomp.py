@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 from types import ModuleType
 
 TYPE_CHECKING = False  # typing itself would cost each job 5 ms
@@ -44,8 +45,17 @@ def seccomp_filter() -> bytes:
         rules.add_rule(no, "clone", arg(_clone_flags(), seccomp.MASKED_EQ, 1 << bit, 1 << bit))
     for request in _TERMINAL_INPUT:
         rules.add_rule(no, "ioctl", arg(1, seccomp.MASKED_EQ, _LOW, request))
+    _no_core(rules, seccomp)
     _sockets(rules, seccomp)
     return _exported(rules)
+
+
+def _no_core(rules: "Any", seccomp: ModuleType) -> None:
+    """A limit of 1 on core dumps must stay 1 (`limits.apply`). Programs that set it to 0 for themselves mean no harm:
+    they are told that it was done."""
+    done, arg, eq = seccomp.ERRNO(0), seccomp.Arg, seccomp.MASKED_EQ
+    rules.add_rule(done, "setrlimit", arg(0, eq, _LOW, resource.RLIMIT_CORE))
+    rules.add_rule(done, "prlimit64", arg(1, eq, _LOW, resource.RLIMIT_CORE), arg(2, seccomp.NE, 0))
 
 
 def _clone_flags() -> int:
