@@ -22,7 +22,8 @@ PATHS = "/usr/local/bin:/usr/bin:/bin"
 
 
 def run(folder: Path, plan: Plan) -> None:
-    """Run to the end and leave in `folder` what a supervisor would: log, outputs, record. Only time is limited."""
+    """Run to the end and leave in `folder` what an executor and its supervisor would. Only time is limited."""
+    files.write_atomic(folder / "plan.json", files.encode(plan))
     places = _laid_out(folder, plan)
     started, since = time.time(), time.monotonic()
     with closing(Log(str(folder / "log"), LOG_BYTES)) as log:
