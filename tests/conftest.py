@@ -7,12 +7,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+EXAMPLES = Path(__file__).parents[1] / "examples" / "jobs"
 PEOPLE = ("owen", "olga", "rachel", "rolf", "stranger")
 JOB = b"name: Mean radius by diagnosis\nrun: python main.py\ndatasets: [cancer]\noutputs: [means.csv]\n"
 MAIN = b"""import csv, os
@@ -31,6 +32,16 @@ def fence(tmp_path_factory: pytest.TempPathFactory) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "GITQUEUE_", "SSH_"))}
     os.environ.clear()
     os.environ.update(kept, HOME=str(home), GIT_CONFIG_NOSYSTEM="1", GIT_CONFIG_GLOBAL="/dev/null", LC_ALL="C.UTF-8")
+
+
+@pytest.fixture(scope="session")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The interpreter of an example's own lock, built by the product."""
+    from gitqueue.adapters.environment import build
+
+    base = tmp_path_factory.getbasetemp()
+    cache = (base.parent if base.name.startswith("popen-") else base) / "environments"  # one for all xdist workers
+    return lambda job: build((EXAMPLES / job / "requirements.txt").read_bytes(), "3.11", cache).path / "bin" / "python"
 
 
 @dataclass(frozen=True)

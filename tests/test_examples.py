@@ -12,7 +12,6 @@ from pathlib import Path
 import jinja2
 import pytest
 
-from gitqueue.adapters.environment import build
 from gitqueue.refs import JobId
 from gitqueue.rules import manifest
 from gitqueue.rules.policy import parse_site
@@ -42,14 +41,6 @@ def run(command: list[str | Path], folder: Path, data: Path, output: Path) -> st
     done = subprocess.run([str(word) for word in command], cwd=folder, env=variables, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-@pytest.fixture(scope="session")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The interpreter of an example's own lock, built by the product."""
-    base = tmp_path_factory.getbasetemp()
-    cache = (base.parent if base.name.startswith("popen-") else base) / "environments"  # one for all xdist workers
-    return lambda job: build((JOBS / job / "requirements.txt").read_bytes(), "3.11", cache).path / "bin" / "python"
 
 
 @pytest.fixture(scope="session")
@@ -168,7 +159,12 @@ def rendered(kind: str, folder: Path) -> Path:
     for source in (TEMPLATES / "job" / kind).iterdir():
         text = jinja2.Template(source.read_text(), undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
         (folder / source.name).write_text(
-            text.render(name="bc-mean", dataset="breast-cancer", datasets=["breast-cancer"])
+            text.render(
+                name="bc-mean",
+                dataset="breast-cancer",
+                datasets=["breast-cancer"],
+                inputs={"features": "breast-cancer/features"},
+            )
         )
         shutil.copymode(source, folder / source.name)
     return folder
@@ -202,6 +198,16 @@ def test_the_shell_template_rounds_counts_and_hides_small_ones(small: Path, tmp_
 def test_the_r_template_runs_on_bare_r_and_leaves_small_counts_out(small: Path, tmp_path: Path) -> None:
     run(["Rscript", "main.R"], rendered("r", tmp_path / "job"), small, tmp_path / "out")
     assert rows(tmp_path / "out" / "summary.csv") == [{"column": "radius", "count": "25", "mean": "2.88"}]
+
+
+def test_the_function_template_runs_on_a_bare_python_and_leaves_small_counts_out(small: Path, tmp_path: Path) -> None:
+    asked = manifest.read(
+        JobId("rachel", "job"), (rendered("function", tmp_path / "job") / "job.yaml").read_bytes(), None
+    )
+    assert (asked.inputs, asked.outputs) == ({"features": "breast-cancer/features"}, manifest.RETURNED)
+    words = [TEMPLATES / "job" / "entry.py", asked.entrypoint or "", f"features={small}/breast-cancer/features.csv"]
+    run([PYTHON, *words], tmp_path / "job", small, tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "result.json").read_text()) == {"radius": {"count": 25, "mean": 2.88}}
 
 
 @pytest.mark.parametrize("kind", ["python", "r"])

@@ -95,6 +95,8 @@ def prepare(folder: Path, host: Host, code: Code, site: SiteView, paths: Paths, 
         environment.use(built.path, folder)
     place = planning.Place(
         job=str(folder / "job"),
+        data={key: str(path) for key, path in paths.items()},
+        entry=_entry(folder) if code.asked.entrypoint else None,
         environment=str(built.path) if built else None,
         inspector=str(resources.folder("templates") / "sandbox" / "inspect.py"),
         wake=host.wake,
@@ -107,8 +109,15 @@ def prepare(folder: Path, host: Host, code: Code, site: SiteView, paths: Paths, 
         "data": {f"{name}/{asset}": digest(path) for (name, asset), path in paths.items()},
     }
     write_atomic(folder / "context.json", json.dumps(context).encode())
-    binds = planning.data_binds(code.asked, site.datasets, {key: str(path) for key, path in paths.items()})
-    return replace(planning.plan(code.asked, site.policy, binds, place), data=stood)
+    return replace(planning.plan(code.asked, site.policy, site.datasets, place), data=stood)
+
+
+def _entry(folder: Path) -> str:
+    """What calls a function, where the sandbox user can read it: gitqueue itself may lie in somebody's 0700 home."""
+    entry = folder / "entry.py"
+    entry.write_bytes((resources.folder("templates") / "job" / "entry.py").read_bytes())
+    entry.chmod(0o644)
+    return str(entry)
 
 
 def _environment(host: Host, code: Code, policy: Policy) -> environment.Environment | None:

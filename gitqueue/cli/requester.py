@@ -42,7 +42,7 @@ def datasets(context: click.Context, dataset: str | None, json_: bool, offline: 
 @cloup.command(epilog="Example: gitqueue new bc-mean --dataset breast-cancer --template python")
 @click.argument("name")
 @click.option("--dataset", "names", multiple=True, help="A dataset that the job needs; may be given again.")
-@click.option("--template", default="python", show_default=True, help="What to start from: python, r or shell.")
+@click.option("--template", default="python", show_default=True, help="What to start from: python, function, r, shell.")
 @show.offline
 @click.pass_context
 def new(context: click.Context, name: str, names: tuple[str, ...], template: str, offline: bool) -> None:

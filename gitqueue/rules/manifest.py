@@ -1,14 +1,14 @@
-"""What a requester asks for: job.yaml or a bare run.sh, judged by the site's policy.
+"""What a requester asks for: job.yaml or a bare run.sh, judged by the site's policy."""
 
-`entrypoint` and `inputs` come with what obeys them: two fields of Manifest, a rule in `_RULES`, a line in `command`.
-"""
-
+import keyword
 import re
 import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
+
+import msgspec
 
 from gitqueue.model import Limits
 from gitqueue.refs import JobId
@@ -17,6 +17,8 @@ from gitqueue.rules.policy import Cores, Dataset, Policy, Strict
 
 LINE, TEXT = 200, 10_000  # characters of a one-line text, and of one of several lines
 COMMAND = 4000  # characters; shlex takes 2 s over 200,000
+ENTRY = "/opt/gitqueue/entry.py"  # where templates/job/entry.py stands inside; it runs function jobs
+RETURNED = ("result.*", "result-*.*")  # what entry.py calls a function's results
 
 
 class Project(Strict, frozen=True, kw_only=True):
@@ -31,10 +33,12 @@ class Wanted(Strict, frozen=True, kw_only=True):
 
 
 class Manifest(Strict, frozen=True, kw_only=True):
-    """`jobs/<requester>/<job>/job.yaml`."""
+    """`jobs/<requester>/<job>/job.yaml`. `inputs`: a parameter of the function -> dataset/asset."""
 
     name: str
-    run: str
+    run: str | None = None
+    entrypoint: str | None = None
+    inputs: Mapping[str, str] = msgspec.field(default_factory=dict)
     description: str = ""
     purpose: str = ""
     project: str | Project | None = None
@@ -58,9 +62,11 @@ def read(job: JobId, job_yaml: bytes | None, run_sh: bytes | None) -> Manifest:
         return _bare(job, run_sh)
     path = f"{job.folder}/job.yaml"
     manifest = parse(job_yaml, Manifest, path)
-    reasons = tuple(f"{path}: {reason}" for reason in _unsplit(manifest.run))
+    reasons = tuple(f"{path}: {reason}" for reason in _unclear(manifest))
     if reasons:
         raise Faulty(*reasons)
+    if manifest.entrypoint and not manifest.outputs:
+        return msgspec.structs.replace(manifest, outputs=RETURNED)
     return manifest
 
 
@@ -79,11 +85,14 @@ def _bare(job: JobId, run_sh: bytes) -> Manifest:
 
 
 def command(manifest: Manifest) -> tuple[str, ...]:
-    """The argument vector inside the sandbox. Raises Faulty for a `run` that `read` would have refused."""
-    reasons = tuple(_unsplit(manifest.run))
+    """The argument vector inside the sandbox, a function's inputs apart (`planning` knows where they lie).
+
+    Raises Faulty for what `read` would have refused.
+    """
+    reasons = tuple(_unclear(manifest))
     if reasons:
         raise Faulty(*reasons)
-    return tuple(shlex.split(manifest.run))
+    return ("python", ENTRY, manifest.entrypoint) if manifest.entrypoint else tuple(shlex.split(manifest.run or ""))
 
 
 def granted(manifest: Manifest, policy: Policy) -> Limits:
@@ -97,6 +106,33 @@ def granted(manifest: Manifest, policy: Policy) -> Limits:
         output=int(caps.output),
         output_files=caps.output_files,
     )
+
+
+def _unclear(manifest: Manifest) -> Iterator[str]:
+    """Why nobody could tell what is to run."""
+    if manifest.run is not None and manifest.entrypoint is not None:
+        yield "run and entrypoint are both there; name a program or a function, and remove the other"
+    elif manifest.entrypoint is not None:
+        yield from _unnamed(manifest.entrypoint)
+    elif manifest.run is None:
+        yield "nothing is named to run; write `run: python main.py`, or `entrypoint: main.py:analyse` for a function"
+    else:
+        yield from _unsplit(manifest.run)
+    if manifest.inputs and manifest.entrypoint is None:
+        yield "inputs are a function's parameters; name it in `entrypoint`, or remove them"
+
+
+def _unnamed(entrypoint: str) -> Iterator[str]:
+    file, colon, function = entrypoint.rpartition(":")
+    if not colon or not file.endswith(".py") or file.startswith("-"):
+        yield f"entrypoint is {quote(entrypoint)}; write a Python file of the job and its function, as main.py:analyse"
+    elif not _is_name(function):
+        yield f"entrypoint names the function {quote(function)}, which is no Python name; as in main.py:analyse"
+
+
+def _is_name(word: str) -> bool:
+    """Python would take look-alikes of other alphabets, too; a reader could not tell them apart."""
+    return word.isascii() and word.isidentifier() and not keyword.iskeyword(word) and len(word) <= LINE
 
 
 def _unsplit(run: str) -> Iterator[str]:
@@ -143,7 +179,7 @@ def _texts(facts: Facts) -> Iterator[str]:
     if not manifest.name.strip():
         yield "name is empty; say in one line what the job is"
     yield from text_faults("name", manifest.name, LINE)
-    yield from text_faults("run", manifest.run[:COMMAND], COMMAND)
+    yield from text_faults("run", (manifest.run or "")[:COMMAND], COMMAND)
     yield from text_faults("description", manifest.description, TEXT, lines=True)
     yield from text_faults("purpose", manifest.purpose, TEXT, lines=True)
     if project:
@@ -178,7 +214,7 @@ def _limits(facts: Facts) -> Iterator[str]:
 
 
 def _run(facts: Facts) -> Iterator[str]:
-    yield from _unsplit(facts.manifest.run)
+    yield from _unclear(facts.manifest)
 
 
 _SHELL = {"&&", "||", "|", ">", ">>", "2>", "2>&1", "<", ";", "&"}
@@ -187,7 +223,7 @@ _VARIABLE = re.compile(r"\$\{?GITQUEUE_\w+")
 
 def _no_shell(facts: Facts) -> Iterator[str]:
     """What works in a terminal would here become odd arguments, without a word."""
-    run = facts.manifest.run
+    run = facts.manifest.run or ""
     words = run.split()
     if "-c" in words:  # a program given in place, as to `sh -c`, may hold all of this
         return
@@ -202,7 +238,7 @@ _CODE = {".py", ".sh", ".r", ".jl", ".pl", ".js", ".rb", ".ipynb"}
 
 def _program(facts: Facts) -> Iterator[str]:
     """A misspelt script should be found here, not after a week in the queue. Doubtful cases pass."""
-    script = _script(facts.manifest.run)
+    script = _script(facts.manifest.run or "")
     if script and script.removeprefix("./") not in facts.files:
         hint = nearest(script, facts.files) or "; add it, or mend `run`"
         yield f"run names {quote(script)}, which is no file of the job{hint}"
@@ -217,6 +253,30 @@ def _script(run: str) -> str:
         return ""
     first = next((word for word in words[1:] if not word.startswith("-")), "")
     return first if PurePosixPath(first).suffix.lower() in _CODE else ""
+
+
+def _entrypoint(facts: Facts) -> Iterator[str]:
+    file = (facts.manifest.entrypoint or "").rpartition(":")[0]
+    wrong = tuple(path_faults("entrypoint", file)) if file else ()
+    yield from wrong
+    if file and not wrong and file not in facts.files:
+        hint = nearest(file, facts.files) or "; add it, or mend `entrypoint`"
+        yield f"entrypoint names {quote(file)}, which is no file of the job{hint}"
+
+
+def _inputs(facts: Facts) -> Iterator[str]:
+    """Each parameter is an asset of a dataset that the job names: an owner reads one list of what it needs."""
+    for parameter, wanted in facts.manifest.inputs.items():
+        dataset, _, asset = wanted.partition("/")
+        assets = facts.datasets[dataset].assets if dataset in facts.datasets else {}
+        if not _is_name(parameter):
+            yield f"inputs names the parameter {quote(parameter)}, which is no Python name; write it as in the function"
+        elif dataset not in facts.datasets or asset not in assets:
+            known = [f"{name}/{each}" for name, spec in facts.datasets.items() for each in spec.assets]
+            hint = nearest(wanted, known) or "; `gitqueue datasets` lists what there is"
+            yield f"inputs.{parameter} is {quote(wanted)}, which is no asset of this site{hint}"
+        elif dataset not in facts.manifest.datasets:
+            yield f"inputs.{parameter} is {quote(wanted)}, but `datasets` does not name {dataset}; add it there"
 
 
 def _environment(facts: Facts) -> Iterator[str]:
@@ -351,7 +411,9 @@ _RULES: tuple[Callable[[Facts], Iterator[str]], ...] = (
     _run,
     _no_shell,
     _program,
+    _entrypoint,
     _datasets,
+    _inputs,
     _environment,
     _outputs,
     _limits,

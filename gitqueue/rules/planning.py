@@ -1,6 +1,6 @@
 """From what a job asks for and a site allows to the plan of one run. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from gitqueue.model import Bind, Plan
@@ -13,10 +13,12 @@ DATA, ENVIRONMENT = "/data", "/env"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a run's things lie on the host: the job's files, an environment (or none), the inspector, the bell; and
-    the account that it runs as."""
+    """Where a run's things lie on the host: the job's files, each (dataset, asset), what calls a function (or none),
+    an environment (or none), the inspector, the bell; and the account that it runs as."""
 
     job: str
+    data: Mapping[tuple[str, str], str]
+    entry: str | None
     environment: str | None
     inspector: str | None
     wake: str | None
@@ -29,26 +31,14 @@ def data_target(dataset: str, mock: str) -> str:
     return f"{DATA}/{dataset}/{mock.rpartition('/')[2]}"
 
 
-def data_binds(
-    asked: Manifest, datasets: Mapping[str, Dataset], paths: Mapping[tuple[str, str], str]
-) -> tuple[Bind, ...]:
-    """Each asset of each dataset that the job names; `paths` says where (dataset, asset) lies on the host."""
-    return tuple(
-        Bind(paths[name, asset], data_target(name, spec.mock))
-        for name in asked.datasets
-        for asset, spec in datasets[name].assets.items()
-    )
-
-
-def plan(asked: Manifest, policy: Policy, data: tuple[Bind, ...], place: Place) -> Plan:
+def plan(asked: Manifest, policy: Policy, datasets: Mapping[str, Dataset], place: Place) -> Plan:
     """The whole plan of one run."""
-    environment = (Bind(place.environment, ENVIRONMENT),) if place.environment else ()
     path = f"{ENVIRONMENT}/bin:/opt/gitqueue/bin:/usr/local/bin:/usr/bin:/bin"
     return Plan(
-        command=manifest.command(asked),
+        command=(*manifest.command(asked), *_inputs(asked, datasets)),
         job=place.job,
-        binds=(*data, *environment),
-        environment=(("PATH", path), ("VIRTUAL_ENV", ENVIRONMENT)) if environment else (),
+        binds=tuple(_binds(asked, datasets, place)),
+        environment=(("PATH", path), ("VIRTUAL_ENV", ENVIRONMENT)) if place.environment else (),
         limits=manifest.granted(asked, policy),
         declared=asked.outputs,
         types=policy.outputs.types,
@@ -57,3 +47,21 @@ def plan(asked: Manifest, policy: Policy, data: tuple[Bind, ...], place: Place) 
         inspect=place.inspector,
         wake=place.wake,
     )
+
+
+def _binds(asked: Manifest, datasets: Mapping[str, Dataset], place: Place) -> Iterator[Bind]:
+    """Each asset of each dataset that the job names, and what it runs with."""
+    for name in asked.datasets:
+        for asset, spec in datasets[name].assets.items():
+            yield Bind(place.data[name, asset], data_target(name, spec.mock))
+    if place.environment:
+        yield Bind(place.environment, ENVIRONMENT)
+    if place.entry:
+        yield Bind(place.entry, manifest.ENTRY)
+
+
+def _inputs(asked: Manifest, datasets: Mapping[str, Dataset]) -> Iterator[str]:
+    """What entry.py is told of a function's parameters."""
+    for parameter, wanted in asked.inputs.items():
+        dataset, _, asset = wanted.partition("/")
+        yield f"{parameter}={data_target(dataset, datasets[dataset].assets[asset].mock)}"

@@ -38,6 +38,9 @@ def to_come(queue: Queue, job: Job) -> Walls:
     asked, site = queue.manifest(job), queue.history.site(queue.approved)
     paths = {(name, asset): f"<{name} {asset}>" for name in asked.datasets for asset in site.datasets[name].assets}
     environment = "<environment>" if asked.environment else None
-    place = planning.Place("<the job's files>", environment, inspector=None, wake=None, uid=None, gid=None)
-    plan = planning.plan(asked, site.policy, planning.data_binds(asked, site.datasets, paths), place)
+    entry = "<templates/job/entry.py>" if asked.entrypoint else None
+    place = planning.Place(
+        "<the job's files>", paths, entry, environment, inspector=None, wake=None, uid=None, gid=None
+    )
+    plan = planning.plan(asked, site.policy, site.datasets, place)
     return Walls(False, sandbox.explained(plan, SCRATCH, "<output>"))

@@ -1,5 +1,7 @@
 """Submit: a requester's job folder, from a template to a signed request at the site."""
 
+import keyword
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,11 +91,24 @@ def _write_template(folder: Path, wanted: NewJob, site: SiteView) -> None:
     source = resources.folder("templates") / "job" / wanted.template
     first = wanted.datasets[0] if wanted.datasets else ""
     files = [Path(spec.mock).name for spec in site.datasets[first].assets.values()] if first else []
-    values = {"name": wanted.name, "datasets": list(wanted.datasets), "dataset": first, "assets": files}
+    inputs = {_parameter(asset): f"{first}/{asset}" for asset in site.datasets[first].assets} if first else {}
+    values = {
+        "name": wanted.name,
+        "datasets": list(wanted.datasets),
+        "dataset": first,
+        "assets": files,
+        "inputs": inputs,
+    }
     folder.mkdir(parents=True)
     for path in sorted(source.iterdir()):
         text = template(f"job/{wanted.template}/{path.name}").render(**values)
         (folder / path.name).write_text(text)
+
+
+def _parameter(asset: str) -> str:
+    """An asset's name as a parameter of a function: what Python does not take as a name, it does with this before."""
+    name = re.sub(r"[^A-Za-z0-9_]", "_", asset)
+    return name if name.isidentifier() and not keyword.iskeyword(name) else f"asset_{name}"
 
 
 # check

@@ -71,7 +71,7 @@ def test_a_project_may_be_a_bare_name_or_none() -> None:
         (b"name: x\nrun: a\ndataset: [b]", "unknown key 'dataset' at top level (did you mean 'datasets'?)"),
         (b"name: x\nrun: a\nlimits: {ram: 2}", "unknown key 'ram' in limits (known there: time, memory, cpus)"),
         (b"run: a", "key 'name' is missing at top level"),
-        (b"name: x", "key 'run' is missing at top level"),
+        (b"name: x", "nothing is named to run; write `run: python main.py`, or `entrypoint: main.py:analyse` for a"),
         (b"name: x\nrun: a\noutputs: '*'", "outputs is '*'; wanted is a list, as in [a, b]"),
         (b"name: x\nrun: ''", "run is empty; name a program, as in python main.py"),
         (b"name: x\nrun: \"''\"", "run is empty; name a program, as in python main.py"),
@@ -82,11 +82,6 @@ def test_a_project_may_be_a_bare_name_or_none() -> None:
 def test_a_job_yaml_that_cannot_be_understood_is_refused_by_name(text: bytes, reason: str) -> None:
     (found,) = refused(text)
     assert found.startswith(f"jobs/rachel/bc-mean/job.yaml: {reason}")
-
-
-@pytest.mark.parametrize("key", ["entrypoint: main.py:analyse", "inputs: {a: b/c}"])
-def test_what_nothing_obeys_yet_is_an_unknown_key(key: str) -> None:
-    assert f"unknown key {key.partition(':')[0]!r}" in refused(f"name: x\nrun: a\n{key}".encode())[0]
 
 
 def test_a_folder_without_job_yaml_and_run_sh_is_no_job() -> None:
@@ -534,3 +529,73 @@ def test_the_sites_own_types_and_limits_are_what_counts() -> None:
     site = parse_site(b"site: a\noutputs: {types: [.pkl]}\nlimits: {time: 2h}")
     assert faults("outputs: ['*.pkl']\nlimits: {time: 2h}", policy=site) == ()
     assert len(faults("outputs: ['*.csv']\nlimits: {time: 3h}", policy=site)) == 2
+
+
+# functions
+
+FUNCTION = "entrypoint: main.py:analyse\ninputs: {features: breast-cancer/features}\ndatasets: [breast-cancer]\n"
+
+
+def function(text: str) -> Manifest:
+    return read(JOB, f"name: x\n{text}".encode(), None)
+
+
+def test_a_function_of_a_file_is_a_job_whose_results_may_leave() -> None:
+    asked = function(FUNCTION)
+    assert judge(asked, SITE, CATALOGUE, FILES, None) == ()
+    assert command(asked) == ("python", "/opt/gitqueue/entry.py", "main.py:analyse")
+    assert asked.outputs == ("result.*", "result-*.*")
+    assert function(FUNCTION + "outputs: [result.csv]").outputs == ("result.csv",)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("run: a\nentrypoint: main.py:f", "run and entrypoint are both there; name a program or a function, and"),
+        ("run: a\ninputs: {x: lungs/features}", "inputs are a function's parameters; name it in `entrypoint`, or"),
+        (
+            "entrypoint: main.py",
+            "entrypoint is 'main.py'; write a Python file of the job and its function, as main.py:",
+        ),
+        ("entrypoint: ''", "entrypoint is ''; write a Python file"),
+        ("entrypoint: main.R:f", "entrypoint is 'main.R:f'; write a Python file"),
+        ("entrypoint: 'main.py:'", "entrypoint names the function '', which is no Python name"),
+        ("entrypoint: 'main.py:f()'", "entrypoint names the function 'f()', which is no Python name"),
+        ("entrypoint: main.py:lambda", "entrypoint names the function 'lambda', which is no Python name"),
+        ("entrypoint: main.py:аnalyse", "which is no Python name"),
+    ],
+)
+def test_what_names_no_function_is_refused_when_read(text: str, reason: str) -> None:
+    (said,) = refused(f"name: x\n{text}".encode())
+    assert said.startswith("jobs/rachel/bc-mean/job.yaml: ")
+    assert reason in said
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("entrypoint: /etc/main.py:f", "entrypoint '/etc/main.py' leads out of its folder"),
+        ("entrypoint: ../main.py:f", "entrypoint '../main.py' leads out of its folder"),
+        ("entrypoint: lib/../../main.py:f", "entrypoint 'lib/../../main.py' leads out of its folder"),
+        ("entrypoint: mian.py:f", "entrypoint names 'mian.py', which is no file of the job (did you mean 'main.py'?)"),
+        (
+            "entrypoint: main.py:f\ninputs: {x: lungs/features}",
+            "inputs.x is 'lungs/features', but `datasets` does not name lungs; add it there",
+        ),
+        (
+            "entrypoint: main.py:f\ndatasets: [lungs]\ninputs: {x: lungs/feature}",
+            "inputs.x is 'lungs/feature', which is no asset of this site (did you mean 'lungs/features'?)",
+        ),
+        (
+            "entrypoint: main.py:f\ninputs: {x: hearts}",
+            "inputs.x is 'hearts', which is no asset of this site; `gitqueue",
+        ),
+        (
+            "entrypoint: main.py:f\ndatasets: [lungs]\ninputs: {'x y': lungs/features}",
+            "inputs names the parameter 'x y', which is no Python name; write it as in the function",
+        ),
+    ],
+)
+def test_a_function_and_its_inputs_are_of_the_job_and_of_the_site(text: str, reason: str) -> None:
+    (said,) = judge(function(text), SITE, CATALOGUE, FILES, None)
+    assert reason in said
