@@ -205,7 +205,7 @@ def test_the_function_template_runs_on_a_bare_python_and_leaves_small_counts_out
         JobId("rachel", "job"), (rendered("function", tmp_path / "job") / "job.yaml").read_bytes(), None
     )
     assert (asked.inputs, asked.outputs) == ({"features": "breast-cancer/features"}, manifest.RETURNED)
-    words = [TEMPLATES / "job" / "entry.py", asked.entrypoint or "", f"features={small}/breast-cancer/features.csv"]
+    words = [TEMPLATES / "job" / "entry.py", asked.entrypoint or "", "features=breast-cancer/features.csv"]
     run([PYTHON, *words], tmp_path / "job", small, tmp_path / "out")
     assert json.loads((tmp_path / "out" / "result.json").read_text()) == {"radius": {"count": 25, "mean": 2.88}}
 

@@ -22,9 +22,8 @@ def called(tmp_path: Path) -> Callable[..., Done]:
         (tmp_path / "out").mkdir(exist_ok=True)
         (tmp_path / "job/main.py").write_text(code)
         words = [python, "-B", ENTRY, "main.py:f", *inputs]
-        ended = subprocess.run(
-            words, cwd=tmp_path / "job", env={"GITQUEUE_OUTPUT": str(tmp_path / "out")}, capture_output=True, text=True
-        )
+        places = {"GITQUEUE_DATA": str(tmp_path), "GITQUEUE_OUTPUT": str(tmp_path / "out")}
+        ended = subprocess.run(words, cwd=tmp_path / "job", env=places, capture_output=True, text=True)
         return Done(ended.returncode, ended.stdout, ended.stderr)
 
     return call
@@ -91,7 +90,7 @@ def test_the_job_may_import_its_own_files_and_shadow_nothing_of_ours(
 def test_without_pandas_a_table_is_a_path_and_json_is_a_value(called: Callable[..., Done], tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a\n1\n")
     (tmp_path / "t.json").write_text('{"a": 1}')
-    done(called("def f(t, j): return type(t).__name__, j", f"t={tmp_path}/t.csv", f"j={tmp_path}/t.json"))
+    done(called("def f(t, j): return type(t).__name__, j", "t=t.csv", "j=t.json"))
     assert [json.loads(text) for text in outputs(tmp_path).values()] == ["PosixPath", {"a": 1}]
 
 
@@ -107,7 +106,7 @@ def test_with_pandas_tables_are_frames_and_arrays_are_arrays(
         "    means = t.groupby('kind')['size'].mean()\n"
         "    return t[t['size'] > 1].reset_index(drop=True), means, a * 2, {'n': a.sum(), 'x': [a, t['size'].max()]}\n"
     )
-    done(called(code, f"t={tmp_path}/t.csv", f"a={tmp_path}/a.npy", python=program))
+    done(called(code, "t=t.csv", "a=a.npy", python=program))
     made = tmp_path / "out"
     assert (made / "result-1.csv").read_text() == "kind,size\nx,3\ny,5\n"
     assert (made / "result-2.csv").read_text() == "kind,size\nx,2.0\ny,5.0\n"
@@ -116,7 +115,7 @@ def test_with_pandas_tables_are_frames_and_arrays_are_arrays(
         [program, "-c", "import numpy; print(numpy.load('result-3.npy'))"], cwd=made, capture_output=True, text=True
     )
     assert shown.stdout == "[0. 2. 4.]\n"
-    pickled = called("def f(a): return 1", f"a={tmp_path}/o.npy", python=program)
+    pickled = called("def f(a): return 1", "a=o.npy", python=program)
     assert "allow_pickle=False" in pickled.err
     objects = called("import numpy\ndef f(): return numpy.array([print])", python=program)
     assert "result is an array of Python objects (dtype object)" in objects.err
@@ -148,7 +147,7 @@ def test_a_function_runs_at_home_and_at_the_site_and_its_value_comes_back(
     done(rachel.gitqueue("results", "-o", tmp_path / "site"))
     assert json.loads((tmp_path / "site/result.json").read_text()) == {"mean": 22.9, "n": 60}
     shown = done(rachel.gitqueue("show", "--sandbox")).out
-    assert "/opt/gitqueue/entry.py main.py:analyse table=/data/cancer/features.csv" in shown
+    assert "/opt/gitqueue/entry.py main.py:analyse table=cancer/features.csv" in shown
 
 
 def test_the_function_template_is_ready_to_run(rachel: Desk) -> None:

@@ -61,7 +61,8 @@ def _binds(asked: Manifest, datasets: Mapping[str, Dataset], place: Place) -> It
 
 
 def _inputs(asked: Manifest, datasets: Mapping[str, Dataset]) -> Iterator[str]:
-    """What entry.py is told of a function's parameters."""
+    """What entry.py is told of a function's parameters: the paths below $GITQUEUE_DATA."""
     for parameter, wanted in asked.inputs.items():
         dataset, _, asset = wanted.partition("/")
-        yield f"{parameter}={data_target(dataset, datasets[dataset].assets[asset].mock)}"
+        target = data_target(dataset, datasets[dataset].assets[asset].mock)
+        yield f"{parameter}={target.removeprefix(f'{DATA}/')}"

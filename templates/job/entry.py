@@ -1,6 +1,6 @@
 """Runs a function job: loads what its parameters ask for, calls the function, writes what it returns.
 
-    python entry.py main.py:analyse features=/data/breast-cancer/features.csv
+    python entry.py main.py:analyse features=breast-cancer/features.csv      (paths below $GITQUEUE_DATA)
 
 Inside the sandbox, in the job's folder, beside the job and unchangeable for it; standard library only, and whatever the
 job's own environment brings. Loads CSV as a pandas frame and NPY as a numpy array where the environment has these (else
@@ -21,7 +21,8 @@ PLAIN = "None, bool, int, float, str, lists and dicts of these, pandas frames an
 
 def main(entrypoint, *inputs):
     function = found(*entrypoint.rsplit(":", 1))
-    loaded = {name: load(Path(path)) for name, _, path in (given.partition("=") for given in inputs)}
+    data = Path(os.environ["GITQUEUE_DATA"])
+    loaded = {name: load(data / path) for name, _, path in (given.partition("=") for given in inputs)}
     save(function(**loaded), Path(os.environ["GITQUEUE_OUTPUT"]))
 
 
