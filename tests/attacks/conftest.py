@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from gitqueue.adapters import files
+from gitqueue.adapters import data, files
 from gitqueue.adapters.executors import local
 from gitqueue.model import Bind, Ended, Limits, Plan
 from gitqueue.supervisor import group_name
@@ -211,10 +211,19 @@ def _machine(site: Site) -> dict[str, object]:
         "mounts": [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(site.spool) in line],
         "groups": [str(path) for name in _groups(site) for path in Path("/sys/fs/cgroup").glob(f"*/gitqueue/{name}*")],
         "memory": sorted(path.name for path in Path("/dev/shm").iterdir() if path.stat().st_uid == site.uid),
-        "ipc": [line for line in Path("/proc/sysvipc/shm").read_text().splitlines() if f" {site.uid} " in line],
-        "data": hashlib.sha256(site.data.read_bytes()).hexdigest(),
+        "ipc": [line for kind in ("shm", "sem", "msg") for line in _ipc(kind) if f" {site.uid} " in line],
+        "data": (
+            hashlib.sha256(site.data.read_bytes()).hexdigest(),
+            data.standing(site.data),
+            site.data.stat().st_mode,
+        ),
+        "host": [Path(f"/proc/sys/{name}").read_text() for name in ("kernel/core_pattern", "kernel/hostname")],
         "temporary": sorted(_temporary(site)),
     }
+
+
+def _ipc(kind: str) -> list[str]:
+    return Path(f"/proc/sysvipc/{kind}").read_text().splitlines()
 
 
 def _temporary(site: Site) -> Iterator[str]:
