@@ -15,11 +15,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gitqueue import refs
 from gitqueue.adapters import sandbox, signatures
+from gitqueue.adapters.executors import local
 from gitqueue.adapters.git import move_refs
 from gitqueue.adapters.history import History
 from gitqueue.adapters.objects import Objects
@@ -168,7 +169,7 @@ def jobs(there: Town, rounds: int) -> Iterator[Figure]:
             pushed.append(time.perf_counter() - since)
             wait_for_results(there.site, job)
             whole.append(time.perf_counter() - since)
-            sandboxed.append(timed(lambda: bare_sandbox(there.base)))
+            sandboxed.append(bare_sandbox(there.base))
     every, bare = median(whole[1:]), median(sandboxed[1:])
     how = f"{every:.0f} from push to results, of it {median(pushed[1:]):.0f} the push; {bare:.0f} bare"
     yield Figure("a no-op job, more than the bare sandbox", every - bare, 250, how)
@@ -220,8 +221,35 @@ def serving(there: Town) -> Iterator[None]:
         log.close()
 
 
-def bare_sandbox(base: Path) -> None:
-    """Bubblewrap with the very arguments of a job, as the same user, and nothing around it."""
+def sandboxes(base: Path, rounds: int) -> Iterator[Figure]:
+    """An empty command with all that holds a job, from start to record; beside it bubblewrap alone."""
+    spool = base / "spool"
+    (spool / "job").mkdir(parents=True)
+    for folder in (spool, spool / "job"):
+        folder.chmod(0o755)
+    local.prepare()
+    bare_sandbox(base)  # the first warms the disk's cache
+    bare: list[float] = []
+    whole: list[float] = []
+    for number in range(rounds):
+        bare.append(bare_sandbox(base))
+        whole.append(timed(lambda number=number: held_sandbox(spool / f"{number}", spool / "job")))  # type: ignore[misc]
+    how = f"{median(whole) / median(bare):.1f} times bubblewrap alone, which takes {median(bare):.1f}"
+    yield Figure("an empty sandboxed command, start to end", median(whole), 3 * median(bare), how)
+
+
+def held_sandbox(folder: Path, job: Path) -> None:
+    user = pwd.getpwnam(SANDBOX_USER) if os.geteuid() == 0 else None
+    ids = {"uid": user.pw_uid, "gid": user.pw_gid} if user else {}
+    local.start(folder, replace(plan(job), **ids))
+    while local.observe(folder) != "ended":
+        time.sleep(0.0002)
+    if local.ended(folder).reason:
+        raise SystemExit(f"bench: {local.ended(folder)}")
+
+
+def bare_sandbox(base: Path) -> float:
+    """Bubblewrap with the very arguments of a job, as the same user, and nothing around it; the seconds it took."""
     user = pwd.getpwnam(SANDBOX_USER) if os.geteuid() == 0 else None
     with (
         tempfile.TemporaryDirectory(dir=base) as name,
@@ -244,7 +272,9 @@ def bare_sandbox(base: Path) -> None:
             words[words.index(option) + 1] = fds[words[words.index(option) + 1]]
         as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
         handed = (rules.fileno(), dump.fileno())
+        since = time.perf_counter()
         subprocess.run(words, executable=sandbox.PROGRAM, pass_fds=handed, env={}, check=True, **as_user)  # type: ignore[call-overload]
+        return time.perf_counter() - since
 
 
 FILTER = sandbox.seccomp_filter()
@@ -328,6 +358,7 @@ def measured(rounds: int) -> Iterator[Figure]:
     yield from starts(rounds)
     with town() as there:
         yield from pushes(there, rounds)
+        yield from sandboxes(there.base, rounds)
         yield from jobs(there, rounds)
         yield from verification(there)
 
