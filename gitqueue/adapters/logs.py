@@ -1,10 +1,15 @@
-"""What a job says: both streams with times, head and tail kept, safe on any bytes, there to follow while it runs."""
+"""What a job says: both streams with times, head and tail kept, safe on any bytes, there to follow while it runs.
+
+The file is `log` in the job's folder. It grows line by line until half of its bytes are used; from then on what follows
+that head is the tail, written anew every half second. `Follower` reads it so.
+"""
 
 import os
 import time
 from collections import deque
 
 LINE = 4096  # bytes; longer ones are broken, so that a flood without a newline still shows
+GAP = ("… ".encode(), " bytes left out …\n".encode())  # no line of a job's begins so: each has its time first
 TAIL_EVERY = 0.5  # seconds between two writings of the tail
 _UNSEEN = (*range(9), *range(10, 32), *range(127, 160), *range(0x200B, 0x2010), *range(0x2028, 0x202F))
 _ESCAPES = {code: f"\\u{code:04x}" for code in (*_UNSEEN, *range(0x2060, 0x2070), 0xFEFF)}
@@ -58,12 +63,37 @@ class Log:
     def _write_tail(self) -> None:
         """After the head; the next writing replaces it."""
         parts = dict(self._parts)
-        gap = f"… {self._left_out} bytes left out …\n".encode() if self._left_out else b""
+        gap = str(self._left_out).encode().join(GAP) if self._left_out else b""
         text = b"".join(_lines(parts, *chunk) for chunk in self._tail) + _rest(parts)
         body = gap + text[-self._half :]
         os.pwrite(self._fd, body, self._head)
         os.ftruncate(self._fd, self._head + len(body))
         self._written_at = time.monotonic()
+
+
+class Follower:
+    """For who reads a log while it is written: each line once, and what was left out as that."""
+
+    def __init__(self, path: str) -> None:
+        self._path, self._told, self._last = path, 0, b""
+
+    def look(self) -> str:
+        """What there is since the last look, whole lines; "" where there is nothing new, or no log yet."""
+        try:
+            with open(self._path, "rb") as file:
+                whole = file.read()
+        except FileNotFoundError:
+            return ""
+        whole = whole[: whole.rfind(b"\n") + 1]
+        at = self._told if whole[: self._told].endswith(self._last) else self._after_last(whole)
+        if at < len(whole):
+            self._told, self._last = len(whole), whole[whole.rfind(b"\n", 0, -1) + 1 :]
+        return whole[at:].decode(errors="replace")
+
+    def _after_last(self, whole: bytes) -> int:
+        """The tail was written anew: where the last line that we told stands now, else where the tail begins."""
+        found = whole.rfind(self._last)
+        return found + len(self._last) if found >= 0 else max(whole.rfind(b"\n" + GAP[0]) + 1, 0)
 
 
 class Capture:

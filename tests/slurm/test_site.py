@@ -3,11 +3,11 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from conftest import JOB, Town, ok, run
+from conftest import JOB, Town, ok
+
 from slurm.conftest import mine, runs_on, slurm, until
 
 WRITE = "import os; open(os.environ['GITQUEUE_OUTPUT'] + '/means.csv', 'w').write('a,b\\n1,2\\n')\n"
