@@ -30,7 +30,7 @@ from gitqueue.refs import JobId, Kind
 from gitqueue.rules import release
 from gitqueue.rules.chain import Approval
 from gitqueue.rules.journal import Entry, Event
-from gitqueue.rules.lifecycle import FINAL_RUNS, Decision, Reason, State
+from gitqueue.rules.lifecycle import FINAL_RUNS, Decision, State
 from gitqueue.rules.notes import ResultText
 from gitqueue.steps import execute, publish, record, verify
 from gitqueue.steps.execute import Attempt
@@ -233,9 +233,9 @@ class Runner:
             execute.start(premises, run)
             self._said(run.job, State.RUNNING)
         except GitqueueError as error:
-            why = execute.site_fault(error)
+            why = execute.why(error)
             self.say(f"{run.job}: {why}")
-            result = ResultText(State.FAILED, run.number, Reason.SITE)
+            result = execute.unstarted(error, run.number)
             self._said(run.job, publish.give_up(premises, approval, result, why, time()))
             execute.remove(run)
 

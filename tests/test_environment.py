@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gitqueue.adapters import environment
+from gitqueue.adapters import environment, preparation
 from gitqueue.adapters.environment import (
     Environment,
     build,
@@ -25,7 +25,10 @@ from gitqueue.adapters.environment import (
     use,
     used,
 )
+from gitqueue.adapters.premises import Premises
+from gitqueue.adapters.settings import Site
 from gitqueue.errors import Mistake, No, OperatorNeeded
+from tests.conftest import Town, done
 
 NOBODY = 65534
 SIX = (
@@ -419,3 +422,80 @@ def test_a_pip_conf_that_is_none_is_the_operators_to_mend(tmp_path: Path) -> Non
     (tmp_path / "pip.conf").write_text("index-url = x\n")
     with pytest.raises(OperatorNeeded, match=r"pip\.conf cannot be read"):
         index_settings({}, tmp_path / "pip.conf")
+
+
+# at a site
+
+PACKAGED = b"name: Packaged\nrun: python main.py\nenvironment: requirements.txt\noutputs: [v.txt]\n"
+USES = b"import os, numpy\nopen(os.environ['GITQUEUE_OUTPUT'] + '/v.txt', 'w').write(str(numpy.x))\n"
+
+
+def approved(town: Town, lock: bytes, main: bytes = USES) -> None:
+    files = {"job.yaml": PACKAGED, "main.py": main, "requirements.txt": lock}
+    town.desk("owen").approve(town.desk("rachel").request("rachel/job", files))
+
+
+def told(town: Town) -> tuple[str, str]:
+    """What everybody can read of how the job stands: `show`, and the results commit by plain git."""
+    shown = done(town.desk("rachel").gitqueue("show", "rachel/job")).out
+    return shown, town.desk("rachel").git("log", "-1", "--format=%B", "origin/results/rachel/job")
+
+
+def test_a_lock_that_cannot_be_built_is_told_to_its_requester_with_package_and_reason(town: Town, shelf: Path) -> None:
+    wheel(shelf, "numpy", {"numpy.py": "x = 1\n"})
+    approved(town, b"numpy==1.0 --hash=sha256:" + b"0" * 64 + b"\n")
+    town.serve()
+    shown, message = told(town)
+    assert "rachel/job  failed (exit-code)" in shown
+    for text in (shown, message):
+        assert "Hash mismatch for `numpy==1.0`" in text
+        assert "check --fix" in text
+        assert str(shelf) not in text
+        assert str(town.path) not in text
+    assert message.endswith("State: failed\nReason: exit-code\nAttempt: 1")
+
+
+def test_an_index_that_is_down_is_the_sites_fault_and_nothing_of_it_is_told(
+    town: Town, shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
+    approved(town, b"numpy==1.0 --hash=sha256:" + b"0" * 64 + b"\n")
+    assert "Connection refused" in town.serve().err  # the operator's to read
+    assert told(town)[1] == "failed rachel/job\n\nState: failed\nReason: site-fault\nAttempt: 1"
+
+
+def test_a_jobs_environment_stays_while_it_runs_whatever_eviction_is_told(
+    town: Town, shelf: Path, tmp_path: Path
+) -> None:
+    lock = wheel(shelf, "numpy", {"numpy.py": "x = 'seven'\n"})
+    approved(town, lock, b"import time\ntime.sleep(2)\n" + USES)
+    runner = subprocess.Popen([sys.executable, "-m", "gitqueue", "-C", town.site, "serve", "--once"])
+    site = Site(town.site)
+    premises = Premises(site, site.settings())
+    until = time.monotonic() + 20
+    while not list(site.spool.glob("*+*+1/plan.json")) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert preparation.evict(premises, time.time() + 2 * environment.OLDEST) == ()
+    assert runner.wait(30) == 0
+    rachel = town.desk("rachel")
+    done(rachel.gitqueue("results", "-o", tmp_path / "got"))
+    assert (tmp_path / "got/v.txt").read_text() == "seven"
+    proof = rachel.git("show", "origin/results/rachel/job:results/rachel/job/provenance.json")
+    payload = base64.b64decode(json.loads(proof)["payload"])
+    assert lock.strip()[-64:] in payload  # what was installed, by its hash
+    assert len(preparation.evict(premises, time.time() + 2 * environment.OLDEST)) == 1
+
+
+def test_an_environment_that_is_too_large_is_refused(cache: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "LARGEST", 1 << 20)
+    lock = wheel(shelf, "alpha", {"alpha.py": "x = 1\n" * 300_000})
+    with pytest.raises(environment.Unbuildable, match="MiB; at most 1 MiB"):
+        build(lock, "3.11", cache)
+    assert not [path for path in cache.iterdir() if path.is_dir() and path.name != ".uv"]
+
+
+def test_what_is_told_in_public_names_no_folder_of_the_site() -> None:
+    said = "no `alpha==1.0` in `/srv/wheel-house/x/` or (/srv/a.whl), for linux/x86_64 and/or <index>"
+    shown = "no `alpha==1.0` in `<path>` or (<path>), for linux/x86_64 and/or <index>"
+    assert environment._PATH.sub("<path>", said) == shown

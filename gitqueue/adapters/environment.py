@@ -48,6 +48,7 @@ LONGEST = 600.0  # seconds for one build
 OLDEST = 90 * 86400.0  # seconds without a use, after which an environment goes whatever room there is
 FRESH = 3600.0  # seconds after a use in which no environment goes: a run that is being prepared has not named it yet
 LINK = "environment"  # in a run's folder
+LARGEST = 8 << 30  # bytes of one environment
 PIP_CONF = Path("/etc/pip.conf")
 FOLDERS = ("/usr/bin", "/usr/local/bin")  # the sandbox shows /usr and nothing else that could hold a Python
 
@@ -71,6 +72,7 @@ _FROM_PIP = {  # uv reads nothing of pip's; a site that has configured pip has c
     "cert": "SSL_CERT_FILE",
 }
 
+_PATH = re.compile(r"(?<![\w.<>/-])(?:/[\w.+@-]+){2,}/?")  # of a wheelhouse, say
 _LINUX = "sys_platform == 'linux'"
 _WHEELS = ("--only-binary", ":all:")
 # One version of a package for all Pythons: shorter to review, and the same numbers everywhere.
@@ -101,6 +103,13 @@ class _Record(msgspec.Struct, frozen=True):
     size: int
 
 
+class Unbuildable(No):
+    """These requirements cannot be an environment, and that is no fault of the site.
+
+    The text names package and reason, and nothing of the site's machine: the requester, and so everybody, may read it.
+    """
+
+
 def build(
     lock: bytes, python: str | Sequence[str], cache: Path, policy: str = "locked", timeout: float = LONGEST
 ) -> Environment:
@@ -108,7 +117,8 @@ def build(
 
     `python`: the versions that the site allows, first choice first, as "3.11, 3.12" or a list. `policy`: `locked`
     (each line with hashes, which uv enforces) or `any` (uv resolves; the hashes are those of what it chose).
-    Raises No where the file is at fault, naming the package; OperatorNeeded where the machine, index or network is.
+    Raises Unbuildable where the file is at fault, naming the package; OperatorNeeded where the
+    machine, the index or the network is.
     """
     base = interpreter(python)
     place = cache / _key(lock, base, policy)
@@ -227,6 +237,9 @@ def _build(lock: bytes, base: Path, place: Path, policy: str, deadline: float) -
         _compile(base, new / "env", deadline)
         (new / "pylock.toml").unlink()  # names the site's index
         record = _Record(base.name.removeprefix("python"), packages, _for_all(new))
+        if record.size > LARGEST:
+            sizes = f"{record.size >> 20} MiB; at most {LARGEST >> 20} MiB"
+            raise Unbuildable(f"the environment would hold {sizes}", step="ask for fewer or smaller packages")
         (new / "record.json").write_bytes(msgspec.json.encode(record))
         _settle(new)
         os.rename(new, place)
@@ -416,7 +429,7 @@ def _present() -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Uv:
-    """uv, run in `cwd`. Its exit code 1 is an answer (No); another one, or a system error, is the machine's fault."""
+    """uv, run in `cwd`. Its exit code 1 is an answer (Unbuildable); another one, or a system error, the machine's."""
 
     cwd: Path
     variables: Mapping[str, str]
@@ -437,9 +450,11 @@ class _Uv:
         code, out, err = _run((program, *argv, *options), self.cwd, variables, self.deadline)
         if code == 0:
             return out
-        kind = No if code == 1 and "(os error" not in err else self.machine
-        step = "change the requirements; `gitqueue check --fix` locks them anew" if kind is No else "then try again"
-        raise kind(f"{self.failure}: {_last_words(err, self.cwd)}", step=step)
+        said = f"{self.failure}: {_last_words(err, self.cwd)}"
+        if code == 1 and "(os error" not in err:
+            step = "change the requirements; `gitqueue check --fix` locks them anew"
+            raise Unbuildable(_PATH.sub("<path>", said), step=step)
+        raise self.machine(said, step="then try again")
 
 
 def _run(argv: Sequence[str], cwd: Path, variables: Mapping[str, str], deadline: float) -> tuple[int, str, str]:

@@ -80,6 +80,8 @@ def show_(context: click.Context, job: str | None, sandbox: bool, json_: bool, o
         show.say(f"  {said['at']} {said['by'] or 'somebody unknown'}: {said['decision']}: {said['reason']}")
     if row["approval"]:
         show.say(f"  approved by {row['approval']['by']} at {row['approval']['at']}: {row['approval']['reason']}")
+    if row["run"] and row["run"]["said"]:
+        show.say(f"  the runner said: {row['run']['said']}")
     show.say(f"next: {next_step(found.state)}")
 
 

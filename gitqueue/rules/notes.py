@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gitqueue.refs import COMMIT
 from gitqueue.rules.lifecycle import Decision, Reason, State
+from gitqueue.rules.tree import escape
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 _LINE = re.compile(r"([A-Z][A-Za-z-]*): (\S.*)")
@@ -93,29 +94,44 @@ def parse_files(text: str) -> tuple[str, ...]:
     return paths
 
 
+SAID = 1000  # characters
+
+
+def public(text: str) -> str:
+    """A text as a results commit may say it: one line, capped, safe on a terminal; the same again when done twice."""
+    return escape(" ".join(text.split()))[:SAID].strip()
+
+
 @dataclass(frozen=True, slots=True)
 class ResultText:
-    """What a results commit says: how the job stands after which attempt. `outputs` names what waits in the vault."""
+    """What a results commit says: how the job stands after which attempt. `outputs` names what waits in the vault.
+
+    `said` is a `public` text for the requester. A run that met data says nothing: any text would be a channel.
+    """
 
     state: State
     attempt: int
     reason: Reason | None = None
     outputs: str | None = None
+    said: str = ""
 
     def message(self, job: object) -> str:
         values = {"State": self.state, "Reason": self.reason, "Attempt": self.attempt, "Outputs": self.outputs}
-        return compose(f"{self.state} {job}", values)
+        return compose(f"{self.state} {job}\n\n{self.said}", values)
 
 
 def parse_result(message: str) -> ResultText:
     """Raises ValueError for anything that `ResultText.message` would not have written."""
-    _, said = trailers(message)
-    _known(said, _RESULT)
-    attempt = said.get("Attempt", "")
+    text, found = trailers(message)
+    _known(found, _RESULT)
+    attempt = found.get("Attempt", "")
     if not re.fullmatch(r"[1-9][0-9]{0,5}", attempt):
         raise ValueError("has no Attempt")
-    reason = Reason(said["Reason"]) if "Reason" in said else None
-    return ResultText(State(said.get("State")), int(attempt), reason, said.get("Outputs"))
+    said = text.partition("\n")[2].strip("\n")
+    if said != public(said):
+        raise ValueError("says more than one plain line")
+    reason = Reason(found["Reason"]) if "Reason" in found else None
+    return ResultText(State(found.get("State")), int(attempt), reason, found.get("Outputs"), said)
 
 
 def _known(said: Mapping[str, str], keys: tuple[str, ...]) -> None:

@@ -105,6 +105,7 @@ def _run(queue: Queue, job: Job) -> dict[str, Any] | None:
         "started_at": _time(commits[-1].date, 60),
         "ended_at": _time(commits[0].date, 60) if over else None,
         "exit_code": None,
+        "said": job.result.said or None,
         "executor": "local",
     }
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitqueue import refs
-from gitqueue.adapters import git, journal, preparation
+from gitqueue.adapters import environment, git, journal, preparation
 from gitqueue.adapters.executors import spool
 from gitqueue.adapters.files import ended
 from gitqueue.adapters.premises import Premises
@@ -20,8 +20,8 @@ from gitqueue.refs import JobId
 from gitqueue.rules.authority import OWNER
 from gitqueue.rules.chain import Approval
 from gitqueue.rules.journal import Entry, Event
-from gitqueue.rules.lifecycle import Decision, State
-from gitqueue.rules.notes import ResultText, trailers
+from gitqueue.rules.lifecycle import Decision, Reason, State
+from gitqueue.rules.notes import ResultText, public, trailers
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,17 @@ def faults(run: Attempt) -> str:
     return record.detail if record.reason == "site-fault" else ""
 
 
-def site_fault(error: GitqueueError) -> str:
-    """What the vault's log says of a run that the site could not start."""
+def unstarted(error: GitqueueError, number: int) -> ResultText:
+    """How an attempt ends that could not start: by the site's fault, which is the operator's to read and mend.
+
+    Or by the requester's own: their requirements are no environment. Nothing has met data yet, so the reason is told.
+    """
+    if isinstance(error, environment.Unbuildable):
+        said = "; ".join([*error.reasons, *([f"next: {error.step}"] if error.step else [])])
+        return ResultText(State.FAILED, number, Reason.EXIT, said=public(said))
+    return ResultText(State.FAILED, number, Reason.SITE)
+
+
+def why(error: GitqueueError) -> str:
+    """What the vault's log says of a run that could not start."""
     return "\n".join(error.lines())

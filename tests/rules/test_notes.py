@@ -5,15 +5,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitqueue.rules.lifecycle import Decision, Reason, State
-from gitqueue.rules.notes import ResultText, compose, parse_result, parse_review
+from gitqueue.rules.notes import SAID, ResultText, compose, parse_result, parse_review, public
 
 R = "a" * 40
 
 
-@given(st.sampled_from(State), st.integers(1, 999999), st.sampled_from([None, *Reason]), st.sampled_from([None, R]))
-def test_a_results_message_reads_back(state: State, attempt: int, reason: Reason | None, outputs: str | None) -> None:
-    text = ResultText(state, attempt, reason, outputs)
+@given(
+    st.sampled_from(State),
+    st.integers(1, 999999),
+    st.sampled_from([None, *Reason]),
+    st.sampled_from([None, R]),
+    st.text(),
+)
+def test_a_results_message_reads_back(
+    state: State, attempt: int, reason: Reason | None, outputs: str | None, said: str
+) -> None:
+    text = ResultText(state, attempt, reason, outputs, public(said))
     assert parse_result(text.message("rachel/x")) == text
+
+
+def test_what_a_result_says_is_one_short_line_that_no_terminal_obeys() -> None:
+    assert public("bad \x1b[2J\n\nState: completed\u202e") == "bad <U+001B>[2J State: completed<U+202E>"
+    assert len(public("x " * SAID)) == SAID - 1
+    with pytest.raises(ValueError, match="more than one plain line"):
+        parse_result("failed rachel/x\n\nsaid\n\nmore\n\nState: failed\nAttempt: 1\n")
 
 
 def test_a_review_message_reads_back() -> None:
