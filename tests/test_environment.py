@@ -83,7 +83,7 @@ def wheel(shelf: Path, name: str, files: dict[str, str], tag: str = "py3-none-an
     path.parent.mkdir(exist_ok=True)
     with zipfile.ZipFile(path, "w") as archive:
         for n, text in {**whole, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
-            archive.writestr(n, text)
+            archive.writestr(zipfile.ZipInfo(n), text)  # of no time: the same files are the same wheel
     return b"%s==1.0 --hash=sha256:%s\n" % (name.encode(), offer(shelf, path).encode())
 
 
