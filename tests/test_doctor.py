@@ -4,9 +4,10 @@ import json
 import os
 
 import pytest
-from conftest import Town, done, ok
+from conftest import Town, done, ok, run
 
 from gitqueue.adapters import limits, sandbox
+from gitqueue.steps.operate import SANDBOX_USER
 
 
 def test_a_sound_site_is_in_order(town: Town) -> None:
@@ -88,3 +89,22 @@ def test_a_closed_folder_above_the_site_is_named_with_the_line_that_opens_it(tow
     line = next(line for line in said.out.splitlines() if f":x {town.path}" in line).removeprefix("  mend it: ")
     ok(*line.split(), cwd=town.path)
     done(town.gitqueue("doctor"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to have a sandbox user")
+def test_the_account_of_jobs_can_pass_through_the_spool_and_read_nothing_of_the_site(town: Town) -> None:
+    other = town.site / "spool" / "rachel+other+1"
+    other.mkdir(mode=0o711)
+    (other / "log").touch(0o600)
+    done(town.gitqueue("doctor"))
+    script = 'for place; do ls "$place/" || cat "$place"; done 2>/dev/null'
+    places = [town.repository, town.repository / "HEAD", town.site / "spool", other, other / "log"]
+    places += [town.site / "private", town.site / "private" / "vault.git" / "HEAD", town.site / "private/keys/runner"]
+    switch = ("setpriv", f"--reuid={SANDBOX_USER}", f"--regid={SANDBOX_USER}", "--clear-groups")
+    as_job = (*switch, "sh", "-c", script, "sh")
+    assert run(*as_job, *places, cwd=town.path).out == ""
+    assert run(*as_job, town.path / "data", cwd=town.path).out == "features.csv\n", "it can read what it may"
+    ok("setfacl", "-b", town.repository, cwd=town.path)
+    assert "can read the site's repository from outside its sandbox" in done(town.gitqueue("doctor")).out
+    assert "mended: the account" in done(town.gitqueue("doctor", "--fix")).out
+    assert run(*as_job, *places, cwd=town.path).out == ""

@@ -50,6 +50,9 @@ def init(
     spare = public_key(recovery) if recovery else None
     founder = found.Founder(name, address, public_key(signing), _signing(signing), spare)
     site = found.found(path, founder, sys.executable, documents, user)
+    if user:
+        with suppress(OperatorNeeded):  # a file system without ACLs: doctor names it
+            operate.close_to(site, user)
     show.say(f"made the site {site_name} in {folder}; its trust root is {site.settings().root}")
     show.say("next:")
     show.say(f"  gitqueue clone {folder}/site.git my-desk   # then, in it, dataset add and person add")

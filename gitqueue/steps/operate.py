@@ -135,11 +135,28 @@ def make_user(user: str = SANDBOX_USER) -> None:
         raise OperatorNeeded(f"cannot make the account {user!r}: {said}", step=make_user_line(user))
 
 
+def close_to(site: Site, user: str) -> None:
+    """Keep the account that jobs run as out of the repository: what breaks out of a sandbox shall find nothing of the
+    site. (`private/` is the site's account's own, `spool/` must be passable.) Raises OperatorNeeded."""
+    done = subprocess.run(("setfacl", "-m", f"u:{user}:---", site.repository), capture_output=True, check=False)
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "replace").strip()
+        raise OperatorNeeded(f"cannot keep {user!r} out of {site.repository}: {said}", step=_close_line(site, user))
+
+
+def _close_line(site: Site, user: str) -> str:
+    return f"setfacl -m u:{user}:--- {site.repository}"
+
+
 def _sandbox(site: Site) -> Iterator[Ailment]:
     uid, gid = Premises(site, site.settings()).sandbox_user
     for problem in sandbox.problems(uid, gid):
         yield Ailment(problem, "")
     if uid is not None and gid is not None:
+        if not data.readable_by(site.repository / "HEAD", uid, gid):
+            user = pwd.getpwuid(uid).pw_name
+            what = f"the account {user!r}, which jobs run as, can read the site's repository from outside its sandbox"
+            yield Ailment(what, _close_line(site, user), partial(close_to, site, user), grave=False)
         for fault, line in data.closed_to(site.spool, uid, gid):
             yield Ailment(fault, line)
 
