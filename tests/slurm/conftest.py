@@ -85,7 +85,7 @@ def far(cluster: Path, town: Town) -> Town:
 def runs_on(town: Town, more: str) -> None:
     settings = town.site / "private" / "runner.yaml"
     lines = [line for line in settings.read_text().splitlines() if not line.startswith("executor:")]
-    settings.write_text("\n".join([*lines, f"executor: {{kind: slurm, poll: 1s{more}}}", ""]))
+    settings.write_text("\n".join([*lines, f"executor: {{kind: slurm, poll: 0.2s{more}}}", ""]))
 
 
 @pytest.fixture

@@ -76,9 +76,8 @@ def verdict(states: frozenset[str], trace: Trace) -> Verdict:
 class Slurm:
     """The executor of `executor: {kind: slurm}`."""
 
-    PAUSE = 1.0
-
     def __init__(self, settings: SlurmExecutor) -> None:
+        self.PAUSE = min(1.0, settings.poll)
         self._settings = settings
         self._starting: set[Path] = set()
         self._verdicts: dict[Path, Verdict] = {}
