@@ -64,6 +64,7 @@ SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0,sched_min
 SlurmdParameters=config_overrides
 ReturnToService=2
 KillWait=5
+MessageTimeout=2
 MinJobAge=300
 MaxJobCount=20000
 SlurmctldTimeout=30

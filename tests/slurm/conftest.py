@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pwd
+import signal
 import socket
 import subprocess
 import time
@@ -14,7 +15,7 @@ from conftest import Town, ok, reachable
 
 from gitqueue.adapters import files
 from gitqueue.adapters.executors.slurm import Slurm
-from gitqueue.model import Limits, Plan
+from gitqueue.model import Ended, Limits, Plan
 from gitqueue.rules.policy import Seconds, SlurmExecutor
 
 SCRIPT = Path(__file__).parent / "cluster.sh"
@@ -70,9 +71,9 @@ def cluster(started: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 _seen = 0
 
 
-def mine() -> list[str]:
-    """The states of what this test submitted."""
-    return states()[_seen:]
+def came_to(*wanted: str) -> None:
+    """Wait until Slurm calls what this test submitted, oldest first, by these words and no more."""
+    until(lambda: tuple(states()[_seen:]) == wanted, f"{wanted[:3]}")
 
 
 @pytest.fixture
@@ -107,6 +108,34 @@ def plan(folder: Path, script: str) -> Plan:
     return Plan(
         ("/bin/sh", "main.sh"), str(folder / "job"), (), (), limits, ("*",), (".txt",), user.pw_uid, user.pw_gid
     )
+
+
+def standing(place: Slurm, folder: Path) -> str:
+    return place.standings([folder])[folder]
+
+
+def ended(place: Slurm, folder: Path) -> Ended:
+    """The record of a job, as soon as the executor says that there is one."""
+    until(lambda: standing(place, folder) == "ended", f"the end of {folder}")
+    return files.ended((folder / "ended.json").read_bytes())
+
+
+@contextlib.contextmanager
+def away(cluster: Path) -> Iterator[None]:
+    """While Slurm's controller is not there."""
+    controller = int((cluster / "state" / "slurmctld.pid").read_text())
+    os.kill(controller, signal.SIGTERM)
+    until(lambda: free(_port(cluster)), "the controller's end")
+    try:
+        yield
+    finally:
+        again = ("setpriv", "--reuid", "slurm", "--regid", "slurm", "--clear-groups", "/usr/sbin/slurmctld")
+        slurm(*again, "-f", str(cluster / "slurm.conf"))
+        until(lambda: not free(_port(cluster)), "the controller's return")
+
+
+def _port(cluster: Path) -> int:
+    return int((cluster / "slurm.conf").read_text().partition("SlurmctldPort=")[2].split()[0])
 
 
 def free(port: int) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import JOB, Town, ok
 
-from slurm.conftest import mine, runs_on, slurm, until
+from slurm.conftest import came_to, runs_on, slurm, until
 
 WRITE = "import os; open(os.environ['GITQUEUE_OUTPUT'] + '/means.csv', 'w').write('a,b\\n1,2\\n')\n"
 SLEEP = "import time; time.sleep(600)"
@@ -53,7 +53,7 @@ def test_a_job_runs_on_a_node_under_its_limits_and_its_results_come_back(far: To
     asked(far, extra=b"limits: {time: 5m, memory: 1GiB, cpus: 1}\n")
     far.serve()
     assert state(far) == ("completed", None)
-    assert mine() == ["COMPLETED"]
+    came_to("COMPLETED")
     job = slurm("scontrol", "show", "job", "--oneliner").splitlines()[-1]
     wanted = (
         "TimeLimit=00:07:00",
@@ -103,7 +103,7 @@ def test_a_runner_killed_at_any_boundary_loses_nothing_and_runs_nothing_twice(fa
     assert state(far)[0] == "running"
     far.serve()
     assert state(far) == ("completed", None)
-    assert mine() == ["COMPLETED"]
+    came_to("COMPLETED")
     assert not folder(far).exists()
     log = ok("git", "log", "--format=%s", "results/rachel/job", cwd=far.repository)
     assert log.count("rachel/job") >= 1
@@ -122,7 +122,8 @@ def test_a_runner_killed_while_its_job_waits_and_runs_takes_it_up_again(far: Tow
     runner.kill()
     runner.wait()
     far.serve()
-    assert (state(far), mine()) == (("completed", None), ["COMPLETED"])
+    assert state(far) == ("completed", None)
+    came_to("COMPLETED")
 
 
 def test_a_cancelled_job_leaves_slurms_queue_or_ends_on_its_node(far: Town) -> None:
@@ -139,7 +140,7 @@ def test_a_cancelled_job_leaves_slurms_queue_or_ends_on_its_node(far: Town) -> N
         runner.terminate()
         runner.wait(10)
         assert json.loads(far.gitqueue("show", f"rachel/{name}", "--json").out)["state"] == "cancelled"
-    assert mine() == ["COMPLETED", "CANCELLED"]
+    came_to("COMPLETED", "CANCELLED")
 
 
 LOST = {
