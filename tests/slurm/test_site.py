@@ -134,8 +134,8 @@ def test_a_cancelled_job_leaves_slurms_queue_or_ends_on_its_node(far: Town) -> N
         until((place / ("submitted" if hold else "taken")).exists, "the job")
         assert far.desk("rachel").gitqueue("cancel", name).code == 0
         until(lambda place=place: not place.exists(), "the end")
-        runner.terminate()
-        runner.wait(10)
+        runner.kill()
+        runner.wait()
         assert json.loads(far.gitqueue("show", f"rachel/{name}", "--json").out)["state"] == "cancelled"
     came_to("COMPLETED", "CANCELLED")
 
@@ -158,8 +158,8 @@ def test_a_job_is_interrupted_and_no_failure_of_its_own_when(far: Town, lose: ob
     job = (folder(far) / "submitted").read_text()
     lose(job, slurm("squeue", "--noheader", f"--jobs={job}", "--format=%N"))  # type: ignore[operator]
     until(lambda: not folder(far).exists(), "the end")
-    runner.terminate()
-    runner.wait(10)
+    runner.kill()
+    runner.wait()
     assert state(far) == ("interrupted", None)
 
 
