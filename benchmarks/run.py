@@ -339,6 +339,58 @@ def grow(there: Town, count: int) -> str:
     return tips[-1]
 
 
+# --- on a cluster: a Slurm of two nodes on this machine, 16 jobs at once --------------------------
+
+ON_CLUSTER = 200
+CLUSTER = Path(__file__).parents[1] / "tests" / "slurm" / "cluster.sh"
+
+
+def cluster_jobs() -> Iterator[Figure]:
+    """No-ops, approved beforehand, from the runner's start to its end; and as many bare submissions of nothing."""
+    with town() as there, slurm(there.base / "slurm"):
+        small = ("limits.cpus=1", "limits.memory=256MiB", "quota.running=1000")
+        run(GITQUEUE, "policy", "set", *small, cwd=there.desk("owen"))
+        settings = there.site.settings_file
+        lines = [line for line in settings.read_text().splitlines() if not line.startswith("executor:")]
+        settings.write_text("\n".join([*lines, "executor: {kind: slurm, poll: 1s}", ""]))
+        grow(there, ON_CLUSTER)
+        whole = timed(lambda: run(GITQUEUE, "-C", there.site.path, "serve", "--once", cwd=there.base))
+        states = run(
+            "git",
+            "log",
+            "--branches=results/*",
+            "--no-walk",
+            "--format=%(trailers:key=State)",
+            cwd=there.site.repository,
+        )
+        if states.count("completed") != ON_CLUSTER:
+            raise SystemExit(
+                f"bench: {states.count('completed')} of {ON_CLUSTER} jobs are completed: {set(states.split())}"
+            )
+        bare = timed(lambda: bare_submissions(there.base))
+    how = f"{whole:.1f} s for {ON_CLUSTER}, {bare:.1f} s for as many bare submissions of nothing"
+    yield Figure("one of many no-ops by Slurm, more than bare", (whole - bare) * 1000 / ON_CLUSTER, None, how)
+
+
+@contextmanager
+def slurm(folder: Path) -> Iterator[None]:
+    run("env", "CPUS=8", CLUSTER, "start", folder, cwd=Path("/"))
+    ENVIRONMENT["SLURM_CONF"] = f"{folder}/slurm.conf"
+    try:
+        yield
+    finally:
+        run(CLUSTER, "stop", folder, cwd=Path("/"))
+        del ENVIRONMENT["SLURM_CONF"]
+
+
+def bare_submissions(base: Path) -> None:
+    small = ("--mem=256M", "--cpus-per-task=1", "--export=NONE", "--output=/dev/null", "--wrap=/usr/bin/true")
+    for _ in range(ON_CLUSTER):
+        run("sbatch", "--parsable", *small, cwd=base)
+    while run("squeue", "--noheader", cwd=base):
+        time.sleep(0.1)
+
+
 # --- the table -------------------------------------------------------------------------------------------------------
 
 
@@ -354,7 +406,9 @@ def table(figures: Iterator[Figure]) -> bool:
     return met
 
 
-def measured(rounds: int) -> Iterator[Figure]:
+def measured(rounds: int, on_cluster: bool) -> Iterator[Figure]:
+    if on_cluster:
+        yield from cluster_jobs()
     yield from starts(rounds)
     with town() as there:
         yield from pushes(there, rounds)
@@ -366,8 +420,10 @@ def measured(rounds: int) -> Iterator[Figure]:
 def main() -> int:
     words = argparse.ArgumentParser(description="Measure what things cost, against their targets.")
     words.add_argument("--rounds", type=int, default=15, help="samples of each (default: 15)")
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; medians of {words.parse_args().rounds} rounds\n")
-    return 0 if table(measured(words.parse_args().rounds)) else 1
+    words.add_argument("--slurm", action="store_true", help="also jobs on a Slurm of its own (as root; 30 s more)")
+    given = words.parse_args()
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; medians of {given.rounds} rounds\n")
+    return 0 if table(measured(given.rounds, given.slurm)) else 1
 
 
 if __name__ == "__main__":
