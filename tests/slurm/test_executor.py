@@ -1,11 +1,17 @@
 """The executor itself, against a real Slurm: what it asks, and what it makes of the answers."""
 
 import os
+import pwd
 import signal
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sshd
+from conftest import ok
 
+from gitqueue.adapters import files
 from gitqueue.adapters.executors import slurm
 from gitqueue.adapters.executors.slurm import Trace, verdict
 from slurm.conftest import away, came_to, ended, executor, plan, standing, until
@@ -126,3 +132,42 @@ def test_while_slurm_is_away_nothing_fails_and_submissions_are_made_up_for(clust
     place.cancel(before)
     assert ended(place, before).reason == "cancelled"
     came_to("COMPLETED", "COMPLETED")
+
+
+def test_a_submission_that_a_busy_controller_drops_is_made_again(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, folder, real = executor(), spool / "job", slurm.command
+    dropped = ["Socket timed out on send/recv operation"] * 2
+
+    def busy(*words: str, **more: str) -> str:
+        if words[0] == "sbatch" and dropped:
+            raise subprocess.CalledProcessError(1, words, "", dropped.pop())
+        return real(*words, **more)
+
+    monkeypatch.setattr(slurm, "command", busy)
+    place.start(folder, plan(folder, "true"))
+    assert ended(place, folder).reason == ""
+    came_to("COMPLETED")
+
+
+PERSON = """
+import os, sys, time
+from pathlib import Path
+from gitqueue.adapters import files
+from gitqueue.adapters.executors.slurm import Slurm
+from gitqueue.rules.policy import SlurmExecutor
+folder, place = Path(sys.argv[1]), Slurm(SlurmExecutor(poll=0.3))
+place.start(folder, files.plan((folder / "wanted.json").read_bytes()))
+while place.standings([folder])[folder] == "running": time.sleep(0.1)
+"""
+
+
+def test_without_root_the_supervisor_on_the_node_is_the_sites_account(spool: Path) -> None:
+    folder = spool / "job"
+    wanted = replace(plan(folder, "id -u; grep NoNewPrivs /proc/self/status"), uid=None, gid=None)
+    (folder / "wanted.json").write_bytes(files.encode(wanted))
+    ok("chown", "-R", "daemon:", folder, cwd=spool)
+    words = ("setpriv", "--reuid=daemon", "--regid=daemon", "--clear-groups", sshd._interpreter(spool), "-c", PERSON)
+    ok(*words, folder, cwd=Path(__file__).parents[2])
+    assert (folder / "ended.json").stat().st_uid == pwd.getpwnam("daemon").pw_uid
+    assert files.ended((folder / "ended.json").read_bytes()).reason == ""
+    assert "NoNewPrivs:\t1" in (folder / "log").read_text()

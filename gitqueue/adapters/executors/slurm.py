@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ PREFIX = "gitqueue-"
 TIMEOUT = 30.0  # seconds for one command of Slurm's
 SLACK = 120.0  # seconds that a node gets beyond the job's own limit: start, inspection, collecting
 OVERHEAD = 96 << 20  # bytes beyond the job's own: the supervisor, and what it has copied
+TRIES = 3  # submissions that fail although Slurm answers, before that is its last word
 PATIENCE = 60.0  # seconds that a running job gets to end in order before Slurm is told to kill it
 
 # https://slurm.schedmd.com/squeue.html: what a job does not come back from. Any other word, known or not: it may.
@@ -82,6 +84,7 @@ class Slurm:
         self._starting: set[Path] = set()
         self._verdicts: dict[Path, Verdict] = {}
         self._doubts: dict[Path, Verdict] = {}
+        self._refusals: Counter[Path] = Counter()
         self._told: set[tuple[Path, str]] = set()
         self._next = 0.0
         self._one_at_a_time = threading.Lock()
@@ -95,7 +98,7 @@ class Slurm:
             raise OperatorNeeded(f"sbatch cannot be run here: {_said(error)}", step="see docs/slurm.md") from error
 
     def start(self, folder: Path, plan: Plan) -> None:
-        """Submit the job; where Slurm is away, that is made up for later. OperatorNeeded where it will not have it."""
+        """Submit the job; where Slurm is away, or too busy, that is made up for later."""
         spool.make(folder, plan.gid)
         spool.furnish(folder, plan)
         with self._one_hand(folder):
@@ -135,17 +138,24 @@ class Slurm:
             self._starting.discard(folder)
 
     def _submit(self, folder: Path) -> None:
-        """Raises Unreachable, and OperatorNeeded where Slurm refuses; its name tells what became of it."""
+        """Give the job to Slurm, which may answer later that it has it: its name tells. Raises Unreachable."""
         name = (folder / SUBMISSION).read_text()
         try:
             said = command("sbatch", *self._options(folder, name), script=_script(folder))
         except subprocess.CalledProcessError as error:
-            if name not in self._queue():  # it answers, and does not have it
-                raise OperatorNeeded(
-                    f"Slurm refuses the job: {_said(error)}", step="mend `executor` in runner.yaml: docs/slurm.md"
-                ) from error
+            if name not in self._queue():
+                self._not_taken(folder, _said(error))
+                return
             said = "?"
         files.write_atomic(folder / SUBMITTED, said.encode())
+
+    def _not_taken(self, folder: Path, why: str) -> None:
+        """A busy controller drops connections, in the same way as it refuses: only what it says thrice is meant."""
+        self._refusals[folder] += 1
+        if self._refusals[folder] >= TRIES and files.take(folder):
+            _record(
+                folder, "site-fault", f"Slurm refuses the job: {why}; mend `executor` in runner.yaml: docs/slurm.md"
+            )
 
     def _options(self, folder: Path, name: str) -> tuple[str, ...]:
         limits = files.plan((folder / "plan.json").read_bytes()).limits
@@ -202,20 +212,13 @@ class Slurm:
 
     def _settle(self, folder: Path, word: Verdict) -> None:
         if word == "submit":
-            self._submit_again(folder)
+            with self._one_hand(folder):
+                self._submit(folder)
         elif word == "dead":
             self._scancel(folder)  # it may wait for another start
             self._verdicts[folder] = word
         elif word != "running":
             _record(folder, word, _explained(folder, word))
-
-    def _submit_again(self, folder: Path) -> None:
-        with self._one_hand(folder):
-            try:
-                self._submit(folder)
-            except OperatorNeeded as error:
-                if files.take(folder):
-                    _record(folder, "site-fault", "; ".join(error.reasons))
 
     def _queue(self) -> dict[str, frozenset[str]]:
         """By name of our submissions, what Slurm calls their states. Raises Unreachable."""
