@@ -83,6 +83,12 @@ for name, way in WAYS.items():
         pass
 if socket.gethostname() != "gitqueue" or time.tzname[0] != "UTC":
     print("HARM it knows where it is")
+if not os.getsid(0) or not os.getpgid(0):
+    print("HARM it is of a session outside, whose terminal it could type into")
+if any(not line.endswith(":/\n") for line in open("/proc/self/cgroup")):
+    print("HARM it knows its control groups' paths", open("/proc/self/cgroup").read())
+if any(len(open(f"/proc/sysvipc/{kind}").readlines()) > 1 for kind in ("shm", "sem", "msg")):
+    print("HARM memory shared with the host")
 if open("/proc/1/environ", "rb").read():
     print("HARM environment of the first process")
 many = []
@@ -157,8 +163,11 @@ C = r"""
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/msg.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -208,6 +217,9 @@ int main(void) {
     syscall(SYS_prlimit64, 0, (1UL << 32) | RLIMIT_CORE, &none, 0);
     getrlimit(RLIMIT_CORE, &now);
     if (now.rlim_cur != 1 || now.rlim_max != 1) printf("HARM core limit %ld\n", (long)now.rlim_cur);
+    /* left for others to find: the machine is looked at afterwards */
+    if (shmget(IPC_PRIVATE, 4096, 0666 | IPC_CREAT) < 0 || semget(IPC_PRIVATE, 1, 0666 | IPC_CREAT) < 0 ||
+        msgget(IPC_PRIVATE, 0666 | IPC_CREAT) < 0) puts("HARM the probe is no probe");
     /* a host's socket by its path, through any door that is left open */
     const char *sockets[] = {"/run/dbus/system_bus_socket", "/run/docker.sock", "/var/run/nscd/socket", "/dev/log"};
     for (int i = 0; i < 4; i++) {
