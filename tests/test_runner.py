@@ -12,9 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import JOB, Desk, Town, ok
-
-from gitqueue.adapters.executors import local
+from conftest import JOB, Desk, Town, done, ok, run
 
 
 def state(town: Town, job: str) -> tuple[str, str | None]:
@@ -238,10 +236,72 @@ def test_a_run_whose_supervisor_was_killed_is_interrupted_and_not_run_again(town
     assert state(town, "rachel/job")[0] == "interrupted"
 
 
+def test_a_rerun_makes_the_next_attempt_of_what_failed_by_the_sites_own_fault(town: Town) -> None:
+    settings = town.site / "private" / "runner.yaml"
+    bound = settings.read_text()
+    settings.write_text(re.sub(r"features: \S+", "features: /nowhere", bound))
+    asked(town, WRITE.format("means.csv", "a,b\n1,2\n"))
+    town.serve()
+    assert state(town, "rachel/job") == ("failed", "site-fault")
+    settings.write_text(bound)
+    own = town.desk("rachel").gitqueue("rerun", "job")
+    assert (own.code, "rachel is no owner of this site: rerun is an owner's" in own.err) == (3, True), own.err
+    owen = town.desk("owen")
+    done(owen.gitqueue("rerun", "rachel/job", "-m", "The data are back"))
+    assert state(town, "rachel/job")[0] == "approved"
+    town.serve()
+    assert state(town, "rachel/job") == ("completed", None)
+    log = ok(
+        "git", "log", "--format=%s%(trailers:key=Attempt,separator=)", "-4", "results/rachel/job", cwd=town.repository
+    )
+    assert [line.replace(" rachel/job", "") for line in log.splitlines()] == [
+        "completedAttempt: 2",
+        "runningAttempt: 2",
+        "failedAttempt: 1",
+        "runningAttempt: 1",
+    ]
+    owen.git("fetch", "-q")
+    done(town.gitqueue("verify"))
+    late = owen.gitqueue("rerun", "rachel/job")
+    assert (late.code, "is completed: rerun does nothing" in late.err) == (3, True), late.err
+
+
+def test_a_rerun_counts_for_the_attempt_that_it_names_alone(town: Town) -> None:
+    asked(town, "raise SystemExit(1)")
+    town.serve()
+    desk, revision = town.desk("owen"), town.refs()["refs/heads/requests/rachel/job"]
+    desk.git("fetch", "-q")
+    desk.git("switch", "-q", "--detach", revision)
+    trailers = ("--trailer", "Decision=rerun", "--trailer", f"Revision={revision}")
+    desk.git("commit", "-q", "-S", "--allow-empty", "-m", "Again", *trailers, "--trailer", "Attempt=2")
+    refused = run("git", "push", "-q", "origin", "HEAD:refs/heads/reviews/rachel/job", cwd=desk.path)
+    assert "names attempt 2, but what ended is attempt 1" in refused.err
+    desk.git("commit", "-q", "-S", "--amend", "--allow-empty", "-m", "Again", *trailers, "--trailer", "Attempt=1")
+    desk.git("push", "-q", "origin", "HEAD:refs/heads/reviews/rachel/job")
+    town.serve()
+    town.serve()
+    assert state(town, "rachel/job") == ("failed", "exit-code")
+    assert json.loads(town.gitqueue("show", "rachel/job", "--json").out)["run"]["attempt"] == 2
+
+
+def test_nothing_starts_while_the_site_is_paused_and_status_says_why(town: Town) -> None:
+    asked(town, WRITE.format("means.csv", "a,b\n1,2\n"))
+    done(town.gitqueue("pause", "-m", "moving the disks"))
+    town.serve()
+    assert state(town, "rachel/job")[0] == "approved"
+    assert "paused: moving the disks" in town.gitqueue("status").out
+    assert json.loads(town.gitqueue("status", "--json").out)["waiting"] == [
+        {"job": "rachel/job", "why": "paused: moving the disks"}
+    ]
+    done(town.gitqueue("resume"))
+    town.serve()
+    assert state(town, "rachel/job")[0] == "completed"
+
+
 def started(town: Town) -> None:
-    """Wait until a supervisor owns the job: the claim is a moment older."""
+    """Wait until a supervisor owns the job: the claim is a moment older, and so is the runner's hold of its lock."""
     until = time.monotonic() + 5
-    while local.observe(town.site / "spool" / "rachel+job+1") != "running":
+    while not (town.site / "spool" / "rachel+job+1" / "log").exists():
         assert time.monotonic() < until, "the job was not started"
         time.sleep(0.02)
 

@@ -348,7 +348,15 @@ class History:
             said, current = self._spoken(current)
             signed = self.signed(commit, people, received, relied)
             note = Note(
-                signed, said.decision, said.revision, said.reason, said.outputs, said.at, said.files, said.tested
+                signed,
+                said.decision,
+                said.revision,
+                said.reason,
+                said.outputs,
+                said.at,
+                said.files,
+                said.tested,
+                said.attempt,
             )
             found.append(note)
         if until is not None and current != until:

@@ -51,16 +51,29 @@ class Tips:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._tips: dict[str, str] = json.loads(site.recall(self._NAME) or "{}")
+        self._kept = dict(self._tips)
+
+    def all(self) -> dict[str, str]:
+        """Ref -> commit, as they were last seen."""
+        return dict(self._tips)
 
     def compare(self, now: Mapping[str, str], descends: Callable[[str, str], bool]) -> dict[str, str]:
         """Ref -> what is wrong, of those that have gone or gone back since they were last seen; the rest is remembered.
-        `now`: ref -> commit."""
+        `now`: ref -> commit, all of them."""
         wrong = {name: tip for name, tip in self._tips.items() if not _forward(tip, now.get(name), descends)}
-        tips = {**now, **wrong}
-        if tips != self._tips:
-            self._tips = tips
-            self._site.remember(self._NAME, json.dumps(tips, sort_keys=True))
+        self._tips = {**now, **wrong}
         return {name: self._said(name, tip, now.get(name)) for name, tip in sorted(wrong.items())}
+
+    def follow(self, name: str, tip: str, descends: Callable[[str, str], bool]) -> None:
+        """Remember how far one ref has gone on."""
+        if _forward(self._tips.get(name, tip), tip, descends):
+            self._tips[name] = tip
+
+    def keep(self) -> None:
+        """Write them down, if they have changed."""
+        if self._tips != self._kept:
+            self._site.remember(self._NAME, json.dumps(self._tips, sort_keys=True))
+            self._kept = dict(self._tips)
 
     def _said(self, name: str, tip: str, there: str | None) -> str:
         what = f"was moved back to {there[:12]}" if there else "has gone"

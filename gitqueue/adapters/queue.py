@@ -11,7 +11,7 @@ from gitqueue.model import Commit
 from gitqueue.refs import JobId, Kind
 from gitqueue.rules import manifest, notes
 from gitqueue.rules.authority import OWNER, RUNNER, Note
-from gitqueue.rules.lifecycle import Decision, JobFacts, State, state
+from gitqueue.rules.lifecycle import RERUNNABLE, Decision, JobFacts, State, state
 from gitqueue.rules.manifest import Manifest
 from gitqueue.rules.notes import ResultText
 from gitqueue.rules.policy import People
@@ -48,7 +48,26 @@ class Job:
     @property
     def state(self) -> State:
         spoken = tuple(note.decision for note in self.decided)
-        return state(JobFacts(spoken, self.approved, self.result.state if self.result else None, self.suspended))
+        ran = self.result.state if self.result else None
+        return state(JobFacts(spoken, self.approved, ran, self.suspended, self.again))
+
+    @property
+    def attempt(self) -> int:
+        """The number of the newest run, 0 before the first."""
+        return self.result.attempt if self.result else 0
+
+    @property
+    def again(self) -> bool:
+        """Whether as many owners as policy asks for have said `rerun` of the newest run, and nobody cancelled since."""
+        names: set[str] = set()
+        for note in reversed(self.decided):
+            if note.decision is Decision.CANCEL:
+                break
+            who = note.signed.signer
+            asked = note.decision is Decision.RERUN and note.attempt == self.attempt
+            if asked and who and who.has(OWNER) and who.name != self.id.requester:
+                names.add(who.name)
+        return bool(self.attempt) and len(names) >= self.owners
 
     @property
     def suspended(self) -> bool:
@@ -113,7 +132,8 @@ class Queue:
         if change and self.objects.descends(self.approved, revision or ""):
             result = ResultText(State.COMPLETED, 1)
         approver, doubt = self._standing(job) if approved and not results else ("", "")
-        owners = self.history.site(self.approved).policy.approvals if doubt else 1
+        rare = doubt or (result and result.state in RERUNNABLE)
+        owners = self.history.site(self.approved).policy.approvals if rare else 1
         return Job(job, revision, approved, said, result, results, fault or wrong, approver, doubt, change, owners)
 
     def _standing(self, job: JobId) -> tuple[str, str]:

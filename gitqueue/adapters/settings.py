@@ -51,6 +51,11 @@ class Site:
         return self.private / "wake"
 
     @property
+    def paused(self) -> str:
+        """Why nothing starts here, as `pause` was told; "" where all may."""
+        return self.recall("paused") or ""
+
+    @property
     def settings_file(self) -> Path:
         return self.private / "runner.yaml"
 

@@ -106,6 +106,34 @@ def serve(context: click.Context, once: bool) -> None:
         raise Tampered("the runner found tampering; its words stand above", step="mend it, then start the runner again")
 
 
+@cloup.command(epilog='Example: gitqueue -C cancer-centre pause -m "Back-up of the data until noon"')
+@click.option("-m", "message", default="", help="Why; status and the runner say it.")
+@click.pass_context
+def pause(context: click.Context, message: str) -> None:
+    """Start no further job, until `resume`; what runs goes on."""
+    from gitqueue.adapters import wake
+
+    site = at_site(context)
+    site.remember("paused", f"paused: {message}" if message else "paused by the operator")
+    wake.wake(site.socket)
+    show.say("no further job starts; go on with gitqueue resume")
+
+
+@cloup.command(epilog="Example: gitqueue -C cancer-centre resume")
+@click.pass_context
+def resume(context: click.Context) -> None:
+    """Start jobs again after `pause`."""
+    from gitqueue.adapters import wake
+
+    site = at_site(context)
+    if not site.paused:
+        show.say("this site is not paused")
+        return
+    site.memory("paused").unlink(missing_ok=True)
+    wake.wake(site.socket)
+    show.say("jobs start again")
+
+
 @cloup.command(epilog="Example: gitqueue -C cancer-centre status")
 @show.as_json
 @click.pass_context
@@ -124,13 +152,21 @@ def status(context: click.Context, json_: bool) -> None:
         show.document(found)
         return
     who = f"runner: process {found['runner']}" if found["runner"] else "runner: none; start it with gitqueue serve"
-    show.say(f"site {found['site']}, approved at {found['approved'][:12]}\n{who}")
+    paused = f" ({place.site.paused}; gitqueue resume)" if place.site.paused else ""
+    show.say(f"site {found['site']}, approved at {found['approved'][:12]}\n{who}{paused}")
     for warning in found["warnings"]:
         show.say(f"warning: {warning}")
     show.table(
         ("state", "jobs", "next"),
         [(name, str(count), next_step(State(name))) for name, count in sorted(found["jobs"].items())],
     )
+    if found["waiting"]:
+        show.table(("waiting", "why"), [(one["job"], one["why"]) for one in found["waiting"][:_SHOWN]])
+    if len(found["waiting"]) > _SHOWN:
+        show.say(f"and {len(found['waiting']) - _SHOWN} more (--json has them all)")
+
+
+_SHOWN = 12
 
 
 def _desk_status(place, json_: bool) -> None:  # type: ignore[no-untyped-def]
@@ -191,4 +227,4 @@ def doctor(context: click.Context, fix: bool) -> None:
     show.say("this site is in order")
 
 
-COMMANDS = (init, serve, status, logs, doctor)
+COMMANDS = (init, serve, status, pause, resume, logs, doctor)

@@ -107,9 +107,10 @@ def _decision(name: str, decision: Decision, help_: str, needs_reason: bool):  #
 
         place = here(context, offline=False)
         id_ = place.job_id(job)
-        result = place.queue.job(id_).result if decision is Decision.WITHHOLD else None
-        spoken = step.Spoken(decision, message, outputs=result.outputs if result else None)
-        show.say(step.decide(place.clone, id_, spoken))
+        found = place.queue.job(id_)
+        outputs = found.result.outputs if found.result and decision is Decision.WITHHOLD else None
+        again = found.attempt or None if decision is Decision.RERUN else None
+        show.say(step.decide(place.clone, id_, step.Spoken(decision, message, outputs=outputs, attempt=again)))
 
     return command
 
@@ -123,7 +124,9 @@ withhold = _decision(
 )
 comment = _decision("comment", Decision.COMMENT, "Say something on a job.", True)
 cancel = _decision("cancel", Decision.CANCEL, "Withdraw a request, or stop its run.", False)
-rerun = _decision("rerun", Decision.RERUN, "Let a suspended job run: its approver's key was revoked.", False)
+rerun = _decision(
+    "rerun", Decision.RERUN, "Run a job again that failed or was interrupted, or one that is suspended.", False
+)
 
 
 @cloup.command(epilog="Example: gitqueue outputs rachel/bc-mean -o look/")

@@ -11,7 +11,7 @@ from enum import Enum
 from gitqueue import refs
 from gitqueue.model import Commit, RefMove
 from gitqueue.refs import JobId, Kind
-from gitqueue.rules.lifecycle import Decision, State
+from gitqueue.rules.lifecycle import RERUNNABLE, Decision, State
 from gitqueue.rules.policy import Key, People
 
 OWNER, REQUESTER, RUNNER, RECOVERY = "owner", "requester", "runner", "recovery"
@@ -191,6 +191,7 @@ class Note:
     at: str | None = None
     files: tuple[str, ...] | None = None
     tested: str | None = None
+    attempt: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +200,7 @@ class NoteFacts:
 
     `state` is the job's now, `tip` its request's; `signers` those who signed the request; `outputs` the vault commit
     that the results ref announces as waiting, `held` the paths that may be released from it (None: not seen from
-    here); `now` the time of receipt, None where nobody knows it.
+    here); `now` the time of receipt, None where nobody knows it; `attempt` the number of the newest run, 0 before it.
     """
 
     note: Note
@@ -210,6 +211,7 @@ class NoteFacts:
     outputs: str | None
     now: float | None = None
     held: frozenset[str] | None = None
+    attempt: int = 0
 
 
 def judge_note(facts: NoteFacts) -> tuple[str, ...]:
@@ -232,7 +234,7 @@ _WHEN = {
     Decision.ENDORSED: BEFORE_APPROVAL,
     Decision.TRY_MOCK: BEFORE_APPROVAL,
     Decision.TRY_REAL: BEFORE_APPROVAL,
-    Decision.RERUN: frozenset({State.SUSPENDED}),
+    Decision.RERUN: frozenset({State.SUSPENDED, *RERUNNABLE}),
     Decision.RELEASE: frozenset({State.HELD}),
     Decision.WITHHOLD: frozenset({State.HELD}),
     Decision.CANCEL: frozenset(
@@ -306,6 +308,19 @@ def _named_files(facts: NoteFacts) -> str:
     return f"the release names {unknown[0]!r}, which does not wait: gitqueue outputs {facts.job}" if unknown else ""
 
 
+def _named_attempt(facts: NoteFacts) -> str:
+    """A rerun says which run it follows, so that it cannot be counted for a later one."""
+    if (
+        facts.note.decision is not Decision.RERUN
+        or facts.state not in RERUNNABLE
+        or facts.note.attempt == facts.attempt
+    ):
+        return ""
+    named = f"names attempt {facts.note.attempt}" if facts.note.attempt else "names no attempt"
+    how = f"gitqueue rerun {facts.job}, or --trailer Attempt={facts.attempt}"
+    return f"the rerun {named}, but what ended is attempt {facts.attempt}: {how}"
+
+
 _NOTE: tuple[Callable[[NoteFacts], str], ...] = (
     _dated,
     _present,
@@ -313,5 +328,6 @@ _NOTE: tuple[Callable[[NoteFacts], str], ...] = (
     _in_time,
     _reasoned,
     _named_outputs,
+    _named_attempt,
     _named_files,
 )

@@ -88,12 +88,15 @@ MOVES = (
     Move(_S.RUNNING, "runner", "run failed", _S.FAILED),
     Move(_S.RUNNING, "runner", "stopped", _S.CANCELLED),
     Move(_S.RUNNING, "runner", "found dead", _S.INTERRUPTED),
+    Move(_S.INTERRUPTED, "owner", "rerun", _S.APPROVED),
+    Move(_S.FAILED, "owner", "rerun", _S.APPROVED),
     Move(_S.HELD, "owner", "release", _S.COMPLETED),
     Move(_S.HELD, "owner", "withhold", _S.WITHHELD),
 )
 
 OPEN = frozenset({_S.PENDING, _S.CHANGES_REQUESTED, _S.APPROVED, _S.SUSPENDED, _S.RUNNING, _S.HELD})
 FINAL_RUNS = frozenset({_S.COMPLETED, _S.FAILED, _S.CANCELLED, _S.INTERRUPTED, _S.WITHHELD})
+RERUNNABLE = frozenset({_S.FAILED, _S.INTERRUPTED})
 _BY_DECISION = {
     Decision.CHANGES_REQUESTED: _S.CHANGES_REQUESTED,
     Decision.REJECTED: _S.REJECTED,
@@ -107,17 +110,21 @@ class JobFacts:
 
     `decisions` are those on the request's very tip, oldest first; `approved` whether the verified chain holds it;
     `result` is the `State` trailer of the results tip, None where there is no such ref; `suspended` whether its
-    approver's key was revoked before it ran, and no other owner has said `rerun`.
+    approver's key was revoked before it ran, and no other owner has said `rerun`; `again` whether owners have said
+    `rerun` of the attempt that the result speaks of, and nobody has cancelled it since.
     """
 
     decisions: tuple[Decision, ...] = ()
     approved: bool = False
     result: State | None = None
     suspended: bool = False
+    again: bool = False
 
 
 def state(facts: JobFacts) -> State:
     """The job's state: the results speak before the chain, the chain before the review."""
+    if facts.result in RERUNNABLE and facts.again:
+        return _S.APPROVED
     if facts.result is not None:
         return facts.result
     if facts.approved and Decision.CANCEL in facts.decisions:
@@ -148,9 +155,9 @@ _NEXT = {
     _S.HELD: "an owner looks at the outputs, and releases or withholds them",
     _S.WITHHELD: "nobody: the outputs stay at the site; changed code is a new job",
     _S.COMPLETED: "the requester fetches the results",
-    _S.FAILED: "the requester mends the code and submits it as a new job",
+    _S.FAILED: "the requester mends the code and submits it as a new job; or an owner signs rerun",
     _S.CANCELLED: "nobody: changed code is a new job",
-    _S.INTERRUPTED: "the requester submits it again as a new job",
+    _S.INTERRUPTED: "an owner signs rerun, for it to be tried once more",
 }
 
 

@@ -11,7 +11,8 @@ from gitqueue.rules.tree import escape
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 _LINE = re.compile(r"([A-Z][A-Za-z-]*): (\S.*)")
-_REVIEW = ("Decision", "Revision", "At", "Outputs", "Files", "Tested")
+_REVIEW = ("Decision", "Revision", "At", "Outputs", "Files", "Tested", "Attempt")
+_ATTEMPT = re.compile(r"[1-9][0-9]{0,5}")
 _RESULT = ("State", "Reason", "Attempt", "Outputs")
 
 
@@ -38,7 +39,8 @@ def compose(text: str, values: Mapping[str, object]) -> str:
 @dataclass(frozen=True, slots=True)
 class ReviewText:
     """What a review commit's message says. `reason` may be empty; `at` is file:line; `files` are paths of the vault
-    commit `outputs`, None for all outputs; `tested` is the digest of outputs on mock data."""
+    commit `outputs`, None for all outputs; `tested` is the digest of outputs on mock data; `attempt` the run that shall
+    be made again."""
 
     reason: str
     decision: Decision
@@ -47,6 +49,7 @@ class ReviewText:
     at: str | None = None
     files: tuple[str, ...] | None = None
     tested: str | None = None
+    attempt: int | None = None
 
 
 def parse_review(message: str) -> ReviewText:
@@ -65,6 +68,8 @@ def parse_review(message: str) -> ReviewText:
         raise ValueError("lacks the trailer Revision, the full id of the commit that it speaks of")
     if "Tested" in said and not DIGEST.fullmatch(said["Tested"]):
         raise ValueError(f"has Tested {said['Tested']!r}, which is no SHA-256 in hex")
+    if not _ATTEMPT.fullmatch(said.get("Attempt", "1")):
+        raise ValueError(f"has Attempt {said['Attempt']!r}, which is no number of a run")
     return ReviewText(
         reason,
         Decision(decision),
@@ -73,6 +78,7 @@ def parse_review(message: str) -> ReviewText:
         said.get("At"),
         parse_files(said["Files"]) if "Files" in said else None,
         said.get("Tested"),
+        int(said["Attempt"]) if "Attempt" in said else None,
     )
 
 
@@ -125,7 +131,7 @@ def parse_result(message: str) -> ResultText:
     text, found = trailers(message)
     _known(found, _RESULT)
     attempt = found.get("Attempt", "")
-    if not re.fullmatch(r"[1-9][0-9]{0,5}", attempt):
+    if not _ATTEMPT.fullmatch(attempt):
         raise ValueError("has no Attempt")
     said = text.partition("\n")[2].strip("\n")
     if said != public(said):

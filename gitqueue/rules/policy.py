@@ -89,6 +89,7 @@ class Quota(Strict, frozen=True, kw_only=True):
     """Per requester."""
 
     running: Count = 2
+    runs_per_day: Count = 50
 
 
 class Policy(Strict, frozen=True, kw_only=True):

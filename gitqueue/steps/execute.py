@@ -4,12 +4,11 @@ The claim in the vault and the creation of the results ref are the lock; both mu
 knows of a running job lies in the job's spool folder, so a new runner finds all of it again.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from gitqueue import refs
-from gitqueue.adapters import environment, git, journal, preparation
+from gitqueue.adapters import environment, git, journal, preparation, vault
 from gitqueue.adapters.executors import spool
 from gitqueue.adapters.files import ended
 from gitqueue.adapters.premises import Premises
@@ -46,9 +45,6 @@ def attempt(premises: Premises, approval: Approval, number: int = 1) -> Attempt:
 # claim
 
 
-ANNOUNCED = "Announced"
-
-
 def claim(premises: Premises, run: Attempt, now: float) -> bool:
     """Take the attempt, whole: lock it in the vault, create the results ref, note in the vault that this was done.
 
@@ -62,21 +58,30 @@ def claim(premises: Premises, run: Attempt, now: float) -> bool:
         there = premises.vault_commit(premises.vault.write_tree(()), [], f"claim {run.job}", values, now)
         if not git.move_refs(premises.site.vault, [RefMove(name, None, there)]):
             return False
-    elif ANNOUNCED in trailers(premises.vault.commit(there).message)[1]:
+    elif vault.ANNOUNCED in trailers(premises.vault.commit(there).message)[1]:
         _must_stand(premises, run)
         return False
     results = _announce(premises, run, now)
     tree = premises.vault.commit(there).tree
-    noted = premises.vault_commit(tree, [there], f"announce {run.job}", {**values, ANNOUNCED: results or "before"}, now)
+    noted = premises.vault_commit(
+        tree, [there], f"announce {run.job}", {**values, vault.ANNOUNCED: results or "before"}, now
+    )
     return git.move_refs(premises.site.vault, [RefMove(name, there, noted)]) and results is not None
 
 
 def _announce(premises: Premises, run: Attempt, now: float) -> str | None:
-    """Create the results ref with the claim on top of the approval; None where there is one already."""
+    """Put the claim on the results ref: the first creates it on top of the approval, a further one stands on how the
+    attempt before ended. None where the ref stands elsewhere already."""
     approval = premises.objects.commit(run.approval.commit)
+    former = premises.queue.job(run.job) if run.number > 1 else None
+    if former and (
+        former.result is None or former.result.attempt != run.number - 1 or former.state is not State.APPROVED
+    ):
+        return None
+    old = former.results if former else None
     text = ResultText(State.RUNNING, run.number).message(run.job)
-    commit = premises.commit(premises.objects, approval.tree, [approval.id], text, now)
-    move = RefMove(refs.result(run.job), None, commit)
+    commit = premises.commit(premises.objects, approval.tree, [old or approval.id], text, now)
+    move = RefMove(refs.result(run.job), old, commit)
     journal.leave(premises.site.inbox, Entry(Event.CLAIM, int(now), "runner", job=str(run.job), moves=(move,)))
     return commit if git.move_refs(premises.site.repository, [move]) else None
 
@@ -87,14 +92,6 @@ def _must_stand(premises: Premises, run: Attempt) -> None:
             f"{run.job} ran, but its branch {refs.result(run.job)} has gone: it is not run again",
             step=f"put the branch back from a clone; the vault's claim is {refs.claim(run.job, run.number)}",
         )
-
-
-def claimed(premises: Premises) -> Iterator[JobId]:
-    """Every job whose claim the vault holds as announced: taken, for ever."""
-    for name, commit in git.list_refs(premises.site.vault, "refs/claims").items():
-        found = refs.parse_claim(name)
-        if found and ANNOUNCED in trailers(premises.vault.commit(commit).message)[1]:
-            yield found[0]
 
 
 # prepare and start
@@ -114,12 +111,13 @@ def start(premises: Premises, run: Attempt) -> None:
 # observe
 
 
-def stop_wanted(premises: Premises, job: Job) -> bool:
-    """Whether the requester or an owner has cancelled this very revision."""
-    for note in job.decided:
+def stop_wanted(job: Job) -> bool:
+    """Whether the requester or an owner has cancelled this very revision, and no owner has said `rerun` since."""
+    for note in reversed(job.decided):
         signer = note.signed.signer
-        own = signer is not None and signer.name == job.id.requester
-        if note.decision is Decision.CANCEL and signer and (own or signer.has(OWNER)):
+        if note.decision is Decision.RERUN:
+            return False
+        if note.decision is Decision.CANCEL and signer and (signer.name == job.id.requester or signer.has(OWNER)):
             return True
     return False
 

@@ -3,7 +3,8 @@
 import os
 import pwd
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -11,18 +12,19 @@ from pathlib import Path
 from time import time
 from typing import Any
 
-from gitqueue.adapters import data, git, limits, resources, sandbox
+from gitqueue.adapters import data, git, limits, resources, sandbox, vault
 from gitqueue.adapters.edit import edit
 from gitqueue.adapters.files import write_atomic
 from gitqueue.adapters.history import History
 from gitqueue.adapters.objects import Objects
 from gitqueue.adapters.premises import Premises
-from gitqueue.adapters.queue import Queue
+from gitqueue.adapters.queue import Job, Queue
 from gitqueue.adapters.settings import Site
 from gitqueue.errors import GitqueueError, Mistake, OperatorNeeded
-from gitqueue.rules import policy
+from gitqueue.rules import policy, schedule
 from gitqueue.rules.authority import OWNER
 from gitqueue.rules.documents import nearest
+from gitqueue.rules.lifecycle import State
 
 SANDBOX_USER = "gitqueue-sandbox"
 
@@ -246,8 +248,9 @@ def _hooks(site: Site, python: str) -> Iterator[Ailment]:
 
 
 def standing(site: Site) -> dict[str, Any]:
-    """What `status` shows: the site, its chain's tip, and how many jobs stand where."""
-    queue = Queue(History(Objects(site.repository), site.settings().revoked))
+    """What `status` shows: the site, its chain's tip, how many jobs stand where, and why each waiting one waits."""
+    premises = Premises(site, site.settings())
+    queue = premises.queue
     jobs = queue.jobs()
     counts: dict[str, int] = {}
     for job in jobs:
@@ -258,4 +261,21 @@ def standing(site: Site) -> dict[str, Any]:
         "root": site.settings().root,
         "jobs": counts,
         "warnings": list(key_warnings(queue, time())),
+        "waiting": _waiting(premises, jobs),
     }
+
+
+def _waiting(premises: Premises, jobs: Sequence[Job]) -> list[dict[str, str]]:
+    """Approved jobs that do not run yet, in the order of their approval, each with the reason."""
+    room = schedule.Room(
+        jobs=premises.settings.executor.jobs,
+        quota=premises.history.site(premises.queue.approved).policy.quota,
+        running=Counter(job.id.requester for job in jobs if job.state is State.RUNNING),
+        started=Counter(one.job.requester for one in vault.claims(premises.vault) if one.at > time() - schedule.DAY),
+        doubts={job.id: job.doubt for job in jobs if job.suspended},
+        paused=premises.site.paused,
+    )
+    waiting = [job for job in jobs if job.state in (State.APPROVED, State.SUSPENDED)]
+    commits = {job.id: premises.queue.approval(job.id) for job in waiting}
+    waiting.sort(key=lambda job: commit.date if (commit := commits[job.id]) else 0)
+    return [{"job": str(job.id), "why": schedule.why(job.id, room) or "the runner takes it up next"} for job in waiting]

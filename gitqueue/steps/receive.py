@@ -232,7 +232,10 @@ def _judge_review(gate: Gate, ref: Ref, old: str | None, new: str) -> Verdict:
     outputs = job.result.outputs if job.result else None
     named = outputs and any(note.files for note in said)
     held = frozenset(vault.waiting(gate.vault, outputs)) if outputs and named else None
-    facts = [NoteFacts(note, id_, job.state, job.revision, signers, outputs, gate.now, held) for note in reversed(said)]
+    facts = [
+        NoteFacts(note, id_, job.state, job.revision, signers, outputs, gate.now, held, job.attempt)
+        for note in reversed(said)
+    ]
     newest = said[0].signed.signer if said else None
     sent = judge_sending(gate.sender, ref, newest.name if newest else None)
     reasons = (*(reason for fact in facts for reason in judge_note(fact)), *([sent] if sent else []))

@@ -53,21 +53,21 @@ def _signer(history: History, moves: Sequence[RefMove]) -> Signer | None:
         return None
 
 
-def record(premises: "Premises", now: float) -> int:
-    """Settle what waits in the inbox and append it; how many entries.
+def record(premises: "Premises", now: float) -> set[str]:
+    """Settle what waits in the inbox and append it; the names of the refs that it says have moved.
 
     The audit moves before a letter goes, so a crash in between finds the letter again, and its entry by its id.
     """
     inbox = premises.site.inbox
     letters = [*journal.letters(inbox), *journal.floods(inbox, now)]
     if not letters:
-        return 0
+        return set()
     written = _written(premises, len(letters))
     ready = [(letter, entry) for letter in letters if (entry := journal.settled(premises.objects, letter, now))]
     _append(premises, [entry for _, entry in ready if entry.id not in written], now)
     for letter, _ in ready:
         letter.path.unlink()
-    return len(ready)
+    return {move.name for _, entry in ready for move in entry.moves}
 
 
 def _written(premises: "Premises", most: int) -> set[str]:

@@ -29,6 +29,7 @@ class Spoken:
     at: str | None = None
     files: tuple[str, ...] | None = None
     tested: str | None = None
+    attempt: int | None = None
 
     def trailers(self, revision: str) -> dict[str, object]:
         files = None if self.files is None else notes.files_text(self.files)
@@ -39,6 +40,7 @@ class Spoken:
             "Outputs": self.outputs,
             "Files": files,
             "Tested": self.tested,
+            "Attempt": self.attempt,
         }
 
 
@@ -74,7 +76,7 @@ def _note(clone: Clone, queue: Queue, job: Job, spoken: Spoken) -> str:
     note = History(clone.objects()).thread(commit, queue.people, former)[0]
     request = queue.history.request(job.id, job.revision, queue.approved, queue.people)
     outputs = job.result.outputs if job.result else None
-    faults = judge_note(NoteFacts(note, job.id, job.state, job.revision, request.signers, outputs))
+    faults = judge_note(NoteFacts(note, job.id, job.state, job.revision, request.signers, outputs, attempt=job.attempt))
     if spoken.decision in _NEED_REASON and not spoken.reason:
         faults = (*faults, f"{spoken.decision} needs a reason: say it with -m")
     if faults:

@@ -8,6 +8,7 @@ from gitqueue.rules.lifecycle import (
     FINAL_RUNS,
     MOVES,
     OPEN,
+    RERUNNABLE,
     Decision,
     JobFacts,
     State,
@@ -57,9 +58,9 @@ def test_every_state_can_be_reached_from_the_beginning_and_says_who_acts_next() 
     assert all(next_step(one) for one in State)
 
 
-def test_a_job_that_ran_to_its_end_never_moves_again() -> None:
+def test_a_job_that_ran_to_its_end_never_moves_again_unless_an_owner_says_rerun() -> None:
     for end, other in itertools.product(FINAL_RUNS, State):
-        assert not may_move(end, other)
+        assert may_move(end, other) == (end in RERUNNABLE and other is State.APPROVED)
     assert not FINAL_RUNS & OPEN
 
 

@@ -85,7 +85,6 @@ NOT_YET = [
     "rehearsal: {}",
     "risky_tags: []",
     "remote: x",
-    "quota: {runs_per_day: 5}",
 ]
 
 

@@ -1,0 +1,53 @@
+"""The runner: one loop that reconciles what the refs want with what is there. Woken by the hook, else by a poll.
+
+State is observed, never kept: the chain says what may run, the vault what was claimed, the spool what runs. A pass is
+`PASS`, in this order: `watch` looks, `work` acts, each on the `desk`; `service` is what makes a loop a service.
+"""
+
+from collections.abc import Callable
+
+from gitqueue.adapters.judge import Judge
+from gitqueue.adapters.settings import Site
+from gitqueue.adapters.wake import Bell
+from gitqueue.errors import Tampered
+from gitqueue.runner import service, watch, work
+from gitqueue.runner.desk import Desk, Say
+from gitqueue.runner.service import runner_of
+
+__all__ = ["runner_of", "serve"]
+
+POLL = 5.0
+PASS: tuple[Callable[[Desk], object], ...] = (
+    watch.settle,
+    watch.verify_chain,
+    watch.scan,
+    watch.look,
+    work.attend,
+    work.start,
+)
+
+
+def serve(site: Site, say: Say, once: bool) -> Tampered | None:
+    """Be the site's runner until stopped; `once`: until nothing is left to do now. The alarm, if any."""
+    with service.only_one(site), Bell(site.socket) as bell, Judge(site.private) as judge:
+        desk = Desk(site, say)
+        desk.premises.executor.prepare()
+        stop = service.Stop(desk)
+        while not stop.over():
+            if not once:
+                judge.keep()
+            desk.settle()
+            begun = [step(desk) for step in PASS]
+            if once and not any(flag is True for flag in begun) and desk.idle():
+                break
+            bell.wait(_until(desk))
+        desk.pool.shutdown()
+        watch.settle(desk)
+        watch.look(desk)
+        desk.tips.keep()
+        return desk.alarm
+
+
+def _until(desk: Desk) -> float:
+    """How long to wait for a ring; short while a step is under way, whose end rings no bell."""
+    return 0.01 if desk.busy else desk.premises.executor.PAUSE if not desk.idle() else POLL

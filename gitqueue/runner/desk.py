@@ -1,0 +1,112 @@
+"""The desk: what one runner has in hand, and how it sets steps going in threads of their own."""
+
+import traceback
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic, time
+
+from gitqueue.adapters import journal, memory, vault
+from gitqueue.adapters.executors import Standing
+from gitqueue.adapters.premises import Premises
+from gitqueue.adapters.settings import Site
+from gitqueue.errors import GitqueueError, Tampered
+from gitqueue.refs import JobId
+from gitqueue.rules.journal import Entry, Event
+from gitqueue.rules.lifecycle import State
+
+RETRY = 30.0
+STEPS = 8  # at once: of the thousands of jobs that a cluster may have, few are being started or collected
+Say = Callable[[str], None]
+Step = Callable[[Premises], None]
+
+
+@dataclass
+class Desk:
+    """One site's runner.
+
+    `attempts` are claimed ones, now or ever, as far as they matter: each job's newest; `begun` are attempts that this
+    process has taken up; `busy` the steps under way in threads, by the job that they serve; `later` when a step that
+    failed may be tried again; `frozen` jobs whose refs somebody moved back: nothing is done to them until they are put
+    back. `open` are jobs that ran, or run, and for which something is left to do; `closed` those for which nothing is,
+    by where their results and reviews stood; `touched` those whose refs moved since. `turns` counts up as requesters
+    are served; `starts` are the claims of about a day, by when and whose.
+    """
+
+    site: Site
+    say: Say
+    alarm: Tampered | None = None
+    stopping: bool = False
+    busy: dict[JobId, "Future[None]"] = field(default_factory=dict)
+    begun: set[tuple[JobId, int]] = field(default_factory=set)
+    later: dict[JobId, float] = field(default_factory=dict)
+    frozen: set[JobId] = field(default_factory=set)
+    open: set[JobId] = field(default_factory=set)
+    closed: dict[JobId, tuple[str, str]] = field(default_factory=dict)
+    touched: set[JobId] = field(default_factory=set)
+    turns: dict[str, int] = field(default_factory=dict)
+    starts: list[tuple[float, str]] = field(default_factory=list)
+    standings: dict[Path, Standing] = field(default_factory=dict)
+    scanned: float = float("-inf")
+    _announced: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.settings = self.site.settings()
+        self.pool = ThreadPoolExecutor(min(self.settings.executor.jobs, STEPS) + 1, thread_name_prefix="job")
+        self.premises = Premises(self.site, self.settings)
+        self.tips = memory.Tips(self.site)
+        self.attempts: dict[JobId, int] = {}
+        for claim in vault.claims(self.premises.vault):
+            self.attempts[claim.job] = max(claim.number, self.attempts.get(claim.job, 0))
+            self.starts.append((claim.at, claim.job.requester))
+        self.chain = memory.recall(self.site, self.settings.root, self.attempts.keys())
+
+    def announce(self, text: str) -> None:
+        """Say it, and have it in the audit, once."""
+        if text not in self._announced:
+            self.say_once(text)
+            journal.leave(self.site.inbox, Entry(Event.ALARM, int(time()), "runner", reasons=tuple(text.splitlines())))
+
+    def say_once(self, text: str) -> None:
+        if text not in self._announced:
+            self._announced.add(text)
+            self.say(text)
+
+    def tell(self, job: JobId, state: State) -> None:
+        self.say(f"{job} is {state}")
+
+    # steps, in threads of their own
+
+    def do(self, job: JobId, step: Step) -> bool:
+        """Set a step of a job going; False where it failed a moment ago."""
+        if monotonic() < self.later.get(job, 0):
+            return False
+        self.busy[job] = self.pool.submit(self._guarded, job, step)
+        return True
+
+    def _guarded(self, job: JobId, step: Step) -> None:
+        try:
+            step(Premises(self.site, self.settings))
+            self.later.pop(job, None)
+        except GitqueueError as error:
+            self._failed(job, "\n".join(f"{job}: {line}" for line in error.lines()))
+        except Exception:  # noqa: BLE001 - one job's bug must not stop the others; its traceback is kept
+            self._failed(job, f"{job}: {traceback.format_exc()}")
+
+    def _failed(self, job: JobId, text: str) -> None:
+        self.say(text)
+        self.later[job] = monotonic() + RETRY
+
+    def settle(self) -> None:
+        """Take note of the steps that are over."""
+        for job, step in list(self.busy.items()):
+            if step.done():
+                del self.busy[job]
+                self.touched.add(job)
+                step.result()
+
+    def idle(self) -> bool:
+        """Nothing is under way; what failed and may be tried again later does not count."""
+        folders = {tuple(folder.name.split("+")[:2]) for folder in self.site.spool.glob("*+*+*")}
+        return not self.busy and not folders - {(job.requester, job.name) for job in self.later}

@@ -1,0 +1,77 @@
+"""What makes the loop a service: one for each site, told by signals when to end."""
+
+import fcntl
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+
+from gitqueue.adapters.settings import Site
+from gitqueue.errors import OperatorNeeded
+from gitqueue.runner.desk import Desk
+
+DRAIN = 300.0
+
+
+class Stop:
+    """SIGTERM or SIGINT: nothing new starts, and what runs may end within DRAIN seconds; a second one: now.
+
+    Jobs that run longer are not harmed: their supervisors need no runner, and the next one takes them up.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._until = float("inf")
+        signal.signal(signal.SIGTERM, self._tell)
+        signal.signal(signal.SIGINT, self._tell)
+
+    def _tell(self, *_: object) -> None:
+        if self._desk.stopping:
+            sys.exit(1)
+        self._desk.stopping = True
+        self._until = monotonic() + DRAIN
+
+    def over(self) -> bool:
+        """Whether to end now."""
+        if not self._desk.stopping or self._desk.busy:
+            return False
+        running = [folder for folder, standing in self._desk.standings.items() if standing == "running"]
+        if running and monotonic() < self._until:
+            what = f"stopping when {len(running)} jobs have ended, at the latest in {DRAIN:.0f} s"
+            self._desk.say_once(f"{what}; told again, at once: they go on, and the next runner takes them up")
+            return False
+        return True
+
+
+@contextmanager
+def only_one(site: Site) -> Iterator[None]:
+    """The site's lock. Raises OperatorNeeded, naming the process that holds it."""
+    lock = os.open(site.memory("serve.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.pread(lock, 32, 0).decode().strip()
+        os.close(lock)
+        raise OperatorNeeded(
+            f"this site has a runner already, process {holder}", step="gitqueue status, or stop that one first"
+        ) from error
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def runner_of(site: Site) -> int | None:
+    """The process id of the site's runner, None where there is none."""
+    try:
+        with open(site.memory("serve.lock"), "rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        return int(site.memory("serve.lock").read_text().strip() or 0)
+    return None
