@@ -93,8 +93,7 @@ def peak(found: Groups) -> int | None:
 
 def prospect() -> Groups:
     """The control groups that a runner started from here would use, without making or moving anything of a job's."""
-    own = _own("")
-    if os.geteuid() and _unified() and own and _writable(own):  # `delegate` would hand these down
+    if own := _aside():  # `delegate` would hand these down
         there = _read(f"{own}/cgroup.controllers").split()
         return Groups(tuple((name, own) for name in CONTROLLERS if name in there), 2)
     return Groups(tuple(_bases()), 2 if _unified() else 1)
@@ -132,10 +131,8 @@ def delegate() -> None:
     For a normal user's runner, and for root's in a container, whose top group holds processes as a host's may not.
     Does nothing where the runner's own group is not delegated to it, or is delegated already.
     """
-    own = _own("")
-    if not _unified() or not own or not os.access(f"{own}/cgroup.procs", os.W_OK):
-        return
-    if os.geteuid() == 0 and not (own == ROOT and os.path.exists(f"{ROOT}/cgroup.type")):  # the real top has no type
+    own = _aside()
+    if own is None:
         return
     leaf = own if own.endswith("/" + LEAF) else f"{own}/{LEAF}"
     with suppress(OSError):  # then there are no groups, and `enforced` says so
@@ -143,6 +140,15 @@ def delegate() -> None:
         for pid in _read(f"{own}/cgroup.procs").split():
             _write(f"{leaf}/cgroup.procs", pid)
         _enable(os.path.dirname(leaf))
+
+
+def _aside() -> str | None:
+    """Our own group, where stepping aside makes room for jobs' beside us; None where it is not ours to divide."""
+    own = _own("")
+    if not _unified() or not own or not _writable(own):
+        return None
+    in_container = own.removesuffix("/" + LEAF) == ROOT and os.path.exists(f"{ROOT}/cgroup.type")  # the real top: none
+    return own if os.geteuid() != 0 or in_container else None
 
 
 # --- finding a place ------------------------------------------------------------------------------------------------

@@ -103,6 +103,7 @@ def test_in_a_container_the_runner_steps_aside_for_its_jobs() -> None:
     """Run last, in a namespace of control groups where the top one holds us ourselves."""
     if not (ROOT / "cgroup.type").exists():
         pytest.skip("not in a container")
+    assert dict(limits.enforced(limits.prospect()))["memory"] == "cgroup v2", "doctor would say something else"
     limits.delegate()
     with _spool(True) as made:
         ran = made.run(BOMBS["memory"][1], PATIENT)
