@@ -420,7 +420,7 @@ def measured(rounds: int, on_cluster: bool) -> Iterator[Figure]:
 def main() -> int:
     words = argparse.ArgumentParser(description="Measure what things cost, against their targets.")
     words.add_argument("--rounds", type=int, default=15, help="samples of each (default: 15)")
-    words.add_argument("--slurm", action="store_true", help="also jobs on a Slurm of its own (as root; 30 s more)")
+    words.add_argument("--slurm", action="store_true", help="also jobs on a Slurm of its own (as root; a minute more)")
     given = words.parse_args()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; medians of {given.rounds} rounds\n")
     return 0 if table(measured(given.rounds, given.slurm)) else 1
