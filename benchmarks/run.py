@@ -19,13 +19,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gitqueue import refs
-from gitqueue.adapters import sandbox, signatures
+from gitqueue.adapters import environment, files, sandbox, signatures
 from gitqueue.adapters.executors import local
 from gitqueue.adapters.git import move_refs
 from gitqueue.adapters.history import History
 from gitqueue.adapters.objects import Objects
 from gitqueue.adapters.settings import Site
-from gitqueue.model import FILE, Limits, Plan, RefMove
+from gitqueue.model import FILE, Bind, Limits, Plan, RefMove
 from gitqueue.rules import policy
 from gitqueue.rules.chain import Chain
 from gitqueue.steps import verify
@@ -248,7 +248,7 @@ def held_sandbox(folder: Path, job: Path) -> None:
         raise SystemExit(f"bench: {local.ended(folder)}")
 
 
-def bare_sandbox(base: Path) -> float:
+def bare_sandbox(base: Path, *binds: Bind) -> float:
     """Bubblewrap with the very arguments of a job, as the same user, and nothing around it; the seconds it took."""
     user = pwd.getpwnam(SANDBOX_USER) if os.geteuid() == 0 else None
     with (
@@ -267,7 +267,7 @@ def bare_sandbox(base: Path) -> float:
         rules.write(FILTER)
         rules.seek(0)
         fds = {str(sandbox.SECCOMP_FD): str(rules.fileno()), str(sandbox.STATUS_FD): str(dump.fileno())}
-        words = list(sandbox.arguments(plan(scratch / "job"), name, f"{name}/output"))
+        words = list(sandbox.arguments(plan(scratch / "job", binds), name, f"{name}/output"))
         for option in ("--seccomp", "--json-status-fd"):
             words[words.index(option) + 1] = fds[words[words.index(option) + 1]]
         as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
@@ -280,9 +280,9 @@ def bare_sandbox(base: Path) -> float:
 FILTER = sandbox.seccomp_filter()
 
 
-def plan(job: Path) -> Plan:
+def plan(job: Path, binds: tuple[Bind, ...] = ()) -> Plan:
     limits = Limits(time=60.0, memory=2**30, cpus=1.0, processes=64, output=2**20, output_files=10)
-    return Plan(("/usr/bin/true",), str(job), (), (), limits, (), (), None, None)
+    return Plan(("/usr/bin/true",), str(job), binds, (), limits, (), (), None, None)
 
 
 def starts(rounds: int) -> Iterator[Figure]:
@@ -391,6 +391,44 @@ def bare_submissions(base: Path) -> None:
         time.sleep(0.1)
 
 
+def cached_environment(base: Path, rounds: int) -> Iterator[Figure]:
+    """All that an environment costs a job once somebody has built it: finding it, naming it, showing it inside."""
+    cache = base / "environments"
+    built = environment.build(LOCK, "3.11", cache)
+    found: list[float] = []
+    for number in range(rounds):
+        run_folder = base / f"run-{number}"
+        run_folder.mkdir()
+        found.append(timed(lambda: environment.use(environment.build(LOCK, "3.11", cache).path, run_folder)))  # noqa: B023
+    pairs = [(bare_sandbox(base), bare_sandbox(base, Bind(str(built.path), "/env"))) for _ in range(rounds)]
+    without, shown = ([pair[at] for pair in pairs] for at in (0, 1))
+    took, inside = median(found), median(shown) - median(without)
+    how = f"{took:.1f} to find it, {inside:.1f} to show it in the sandbox; building it took {built.seconds:.1f} s"
+    yield Figure("a cached environment", took + max(inside, 0.0), 5, how)
+
+
+LOCK = (
+    b"six==1.17.0 --hash=sha256:4721f391ed90541fddacab5acf947aa0d3dc7d27b2e1e8eda2be8970586c3274"
+    b" --hash=sha256:ff70335d468e7eb6ec65b95b99d3a2836546063f63acc5171de367e834932a81\n"
+)
+
+
+def collection(base: Path, rounds: int) -> Iterator[Figure]:
+    """As a supervisor does it: from a tmpfs-sized tree into the job's folder, hashed on the way."""
+    source = base / "output"
+    source.mkdir()
+    for number in range(1000):
+        (source / f"{number}.csv").write_bytes(os.urandom(10_000))
+    limits = Limits(time=60.0, memory=2**30, cpus=1.0, processes=64, output=2**25, output_files=1000)
+    samples = []
+    for number in range(min(rounds, 5)):
+        kept = base / f"kept-{number}"
+        samples.append(timed(lambda: files.collect(source, ("*",), (".csv",), limits, kept)))  # noqa: B023
+        if len(list((kept / "outputs").iterdir())) != 1000:
+            raise SystemExit("bench: the collection took less than it should")
+    yield Figure("collecting 1,000 files of 10 kB", median(samples), 500, f"slowest {max(samples) * 1000:.0f}")
+
+
 # --- the table -------------------------------------------------------------------------------------------------------
 
 
@@ -415,6 +453,8 @@ def measured(rounds: int, on_cluster: bool) -> Iterator[Figure]:
         yield from sandboxes(there.base, rounds)
         yield from jobs(there, rounds)
         yield from verification(there)
+        yield from collection(there.base, rounds)
+        yield from cached_environment(there.base, rounds)
 
 
 def main() -> int:

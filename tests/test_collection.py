@@ -1,14 +1,15 @@
 """Collecting outputs: what a hostile job may leave behind, and what becomes of it."""
 
 import contextlib
+import itertools
 import os
 import random
 import socket
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -97,9 +98,9 @@ def _device(path: Path) -> None:
 
 
 def _hard_link(path: Path) -> None:
-    secret = path.parent.parent / "secret"
-    secret.write_text("secret")
-    os.link(secret, path)
+    base = next(folder.parent for folder in path.parents if folder.name == "output")
+    (base / "secret").write_text("secret")
+    os.link(base / "secret", path)
 
 
 def _holes(path: Path) -> None:
@@ -231,46 +232,119 @@ def test_no_descriptor_is_left_open(output: Path, collect: Collect) -> None:
     assert os.listdir("/proc/self/fd") == before
 
 
-@pytest.mark.parametrize("seed", range(15))
-def test_random_hostile_trees_yield_only_what_was_declared(
-    output: Path, collect: Collect, tmp_path: Path, seed: int
-) -> None:
-    chance = random.Random(seed)
-    wanted = dict(_tree(chance, output, 0))
-    secret = sha256(b"secret").hexdigest()
-    outputs, refused, _ = collect(("*",), TYPES, replace(LIMITS, output_files=1000, output=10_000_000))
-    assert {name: one.sha256 for name, one in outputs.items()} == wanted
-    assert secret not in {one.sha256 for one in outputs.values()}
-    kept = {path for top in ("outputs", "undeclared") for path in (tmp_path / "kept" / top).rglob("*")}
-    assert all(path.is_dir() or path.lstat().st_nlink == 1 for path in kept)
-    assert not any(path.is_symlink() for path in kept)
-    assert len(refused) <= files.MAX_REFUSALS + 1
+# --- random trees ---------------------------------------------------------------------------------------------------
+
+BAD_NAMES = (
+    *(b".git", b".Gitattributes", b"-rf.csv", b"a..b.csv", b"..csv", b"line\nline.csv", b"esc\x1b[2J.csv"),
+    *(b"not\xffutf8.csv", b"back\\slash.csv", b"r\xe2\x80\xaetl.csv", b"z\xe2\x80\x8bw.csv", b"n" * 245 + b".csv"),
+)
+SUFFIXES = (".csv", ".txt", ".CSV", ".bin", "", " x.csv", "ä.csv")
 
 
-def _tree(chance: random.Random, folder: Path, depth: int) -> Iterator[tuple[str, str]]:
-    """Fill a folder with every kind of thing; give the names and digests of what may leave."""
-    for number in range(chance.randrange(1, 8)):
-        path = folder / f"{number}{chance.choice(['.csv', '.txt', '.bin', ''])}"
-        kind = chance.choice([*KINDS, "plain", "plain", "plain", "folder", "folder"])
-        if kind == "folder" and depth < 4:
+@dataclass
+class Grown:
+    """A tree of every kind of thing. `wanted`: what may leave, with its digest; `others`: all else that is there."""
+
+    chance: random.Random
+    wanted: dict[str, str] = field(default_factory=dict)
+    others: list[str] = field(default_factory=list)
+    left: int = 120
+
+    def fill(self, folder: Path, above: str, good: bool) -> None:
+        for number in range(self.chance.randrange(1, 9)):
+            if self.left > 0:
+                self.left -= 1
+                self._one(folder, above, number, good)
+
+    def _one(self, folder: Path, above: str, number: int, good: bool) -> None:
+        name = f"{number}{self.chance.choice(SUFFIXES)}"
+        if self.chance.random() < 0.15:
+            name, good = os.fsdecode(self.chance.choice(BAD_NAMES)), False
+        path, shown = folder / name, above + name
+        kind = self.chance.choice([*KINDS, *MORE, *(["plain", "folder"] * 6)])
+        if os.path.lexists(path):
+            return
+        if kind == "folder":
             path.mkdir()
-            yield from ((f"{path.name}/{name}", digest) for name, digest in _tree(chance, path, depth + 1))
-        elif kind in KINDS and not (kind == "device" and os.geteuid()):
-            if kind == "hard link":
-                _hard_link_from(path, chance)
-            else:
-                KINDS[kind][0](path)
+            deep = shown.count("/") >= files.MAX_DEPTH
+            self.fill(path, f"{shown}/", good and not deep)
+        elif kind == "plain":
+            self._plain(path, shown, good)
+        elif kind == "twins" and good:
+            self._plain(path.with_name(f"A{number}.csv"), f"{above}A{number}.csv", good)
+            self._odd(Path.touch, path.with_name(f"a{number}.csv"), f"{above}a{number}.csv")
         else:
-            content = chance.randbytes(chance.randrange(100))
-            path.write_bytes(content)
-            if path.suffix in TYPES:
-                yield path.name, sha256(content).hexdigest()
+            self._odd(KINDS[kind][0] if kind in KINDS else MORE[kind], path, shown)
+
+    def _plain(self, path: Path, shown: str, good: bool) -> None:
+        content = self.chance.randbytes(self.chance.choice([0, 1, 100, 5000]))
+        path.write_bytes(content)
+        if os.geteuid() == 0:
+            path.chmod(self.chance.choice([0o644, 0o777, 0o000, 0o4755]))
+        if good and path.suffix.lower() in TYPES and len(shown.encode()) <= files.MAX_PATH:
+            self.wanted[shown] = sha256(content).hexdigest()
+        else:
+            self.others.append(shown)
+
+    def _odd(self, make: Callable[[Path], None], path: Path, shown: str) -> None:
+        with contextlib.suppress(OSError, pytest.skip.Exception):  # only root makes devices
+            make(path)
+        if os.path.lexists(path):
+            self.others.append(shown)
 
 
-def _hard_link_from(path: Path, chance: random.Random) -> None:
-    secret = path.parent / f"secret{chance.random()}"
-    secret.write_text("secret")
-    os.link(secret, path)
+def _block_device(path: Path) -> None:
+    os.mknod(path, 0o600 | stat.S_IFBLK, os.makedev(7, 0))
+
+
+def _linked_inside(path: Path) -> None:
+    """The other name lies in the output as well, deeper."""
+    folder = path.with_name(f"{path.name}.d")
+    folder.mkdir()
+    (folder / "b.csv").write_text("twice")
+    os.link(folder / "b.csv", path)
+
+
+MORE = {"block device": _block_device, "linked inside": _linked_inside, "twins": _fifo}
+
+
+def _try_a_random_tree(base: Path, seed: int) -> None:
+    output, kept = base / "output", base / "kept"
+    output.mkdir()
+    (base / "secret").write_text("secret")
+    tree = Grown(random.Random(seed))
+    tree.fill(output, "", True)
+    before = len(os.listdir("/proc/self/fd"))
+    outputs, refused, over = files.collect(output, ("*",), TYPES, replace(LIMITS, output=10_000_000), kept)
+    assert {one.name: one.sha256 for one in outputs} == tree.wanted, seed
+    named = {one.name: one.reason for one in refused}
+    assert all(named.values()), seed
+    assert all(name.isprintable() for name in named), seed
+    for path in tree.others:  # itself, or a folder above it that was not looked into
+        parts = path.split("/")
+        assert any(files.shown("/".join(parts[: n + 1])) in named for n in range(len(parts))), (seed, path)
+    assert not over, seed
+    assert len(os.listdir("/proc/self/fd")) == before
+    for copy in kept.rglob("*"):
+        assert copy.is_dir() or (stat.S_ISREG(copy.lstat().st_mode) and copy.lstat().st_nlink == 1), (seed, copy)
+        assert copy.is_dir() or copy.read_bytes() not in (b"secret", b"twice"), (seed, copy)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_hostile_trees_yield_only_what_may_leave_and_name_the_rest(tmp_path: Path, seed: int) -> None:
+    _try_a_random_tree(tmp_path, seed)
+
+
+@pytest.mark.storm
+def test_a_minute_of_random_hostile_trees(tmp_path: Path) -> None:
+    until = time.monotonic() + 60
+    for seed in itertools.count(random.SystemRandom().randrange(1 << 32)):
+        if time.monotonic() > until:
+            break
+        base = tmp_path / "one"
+        base.mkdir()
+        _try_a_random_tree(base, seed)
+        subprocess.run(("rm", "-rf", base), check=True)
 
 
 # --- records --------------------------------------------------------------------------------------------------------
