@@ -105,6 +105,11 @@ def claim(job: JobId, attempt: int) -> str:
     return f"refs/claims/{job}/{attempt}"
 
 
+def trial(job: JobId, decision: str) -> str:
+    """In the vault: the lock of one run before approval, by the owners' note that asked for it."""
+    return f"refs/tries/{job}/{decision}"
+
+
 _CLAIM = re.compile(rf"refs/claims/({NAME.pattern})/({NAME.pattern})/([1-9][0-9]{{0,5}})")
 
 

@@ -21,7 +21,7 @@ def test_a_whole_job_by_the_commands_alone(town: Town, tmp_path: Path) -> None:
     assert "began jobs/rachel/first/" in done(rachel.gitqueue("new", "first", "--dataset", "cancer")).out
     rachel.write({"jobs/rachel/first/job.yaml": JOB, "jobs/rachel/first/main.py": MAIN})
     assert "nothing against it" in done(rachel.gitqueue("check")).out
-    assert "output means.csv" in done(rachel.gitqueue("test")).out
+    assert "outputs    means.csv" in done(rachel.gitqueue("test")).out
     assert "rachel/first is pending" in done(rachel.gitqueue("submit", "-m", "Please")).out
     assert rachel.gitqueue("submit").code == 2, "nothing has changed"
 

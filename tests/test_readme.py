@@ -81,6 +81,16 @@ class Reader:
             time.sleep(0.05)
         pytest.fail(f"the runner is still busy:\n{listed}")
 
+    def waits_for(self, ref: str) -> None:
+        """As who fetches again until the runner has said how the rehearsal went."""
+        deadline = time.monotonic() + 60
+        repository = self.folders["anybody"] / "cancer-centre" / "site.git"
+        while subprocess.run(
+            ["git", "-C", repository, "rev-parse", "-q", "--verify", ref], capture_output=True
+        ).returncode:
+            assert time.monotonic() < deadline, f"there is no {ref}"
+            time.sleep(0.05)
+
     def leaves(self) -> None:
         for group in self.groups:
             with suppress(ProcessLookupError):
@@ -100,6 +110,8 @@ def said() -> Iterator[list[tuple[str, str, str]]]:
                     heard.append((who, text, reader.types(who, text)))
                     if "approve" in text:
                         reader.waits()
+                    if "A look at the rows" in text:
+                        reader.waits_for("refs/heads/reviews/rachel/rows")
             yield heard
         finally:
             reader.leaves()

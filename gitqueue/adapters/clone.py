@@ -68,6 +68,17 @@ class Clone:
             raise Mistake("git has no ssh signing key for you here", step=NO_KEY)
         return public_key(named)
 
+    # what gitqueue keeps in this clone alone
+
+    def remember(self, name: str, text: str) -> None:
+        path = self.git_dir / "gitqueue" / name
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def recall(self, name: str) -> str | None:
+        path = self.git_dir / "gitqueue" / name
+        return path.read_text() if path.is_file() else None
+
     # refs
 
     @property

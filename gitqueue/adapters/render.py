@@ -26,6 +26,7 @@ def _environment() -> "Environment":
     )
     environment.filters["quoted"] = quoted
     environment.filters["one_line"] = one_line
+    environment.filters["mib"] = lambda count: f"{count / 2**20:.0f} MiB"
     return environment
 
 

@@ -1,15 +1,53 @@
-"""The vault: what runs left, and nobody has released (a commit for each run, in one line for each job), and claims."""
+"""The vault: what runs left and nobody has released, and claims. One line of commits for each job: mock outputs, then
+real ones, so that `git diff` shows one run against another; a commit's trailers tell which run it was.
+"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from gitqueue import refs
+from gitqueue.adapters import git
 from gitqueue.adapters.git import list_refs
 from gitqueue.adapters.objects import Objects
+from gitqueue.adapters.premises import Premises
+from gitqueue.errors import Tampered
+from gitqueue.model import FILE, RefMove
 from gitqueue.refs import JobId
 from gitqueue.rules.notes import trailers
 from gitqueue.rules.release import LOG, OUTPUTS
+
+# The trailers that tell a run from every other of its job.
+ATTEMPT, REHEARSAL, TRIAL = "Attempt", "Rehearsal", "Try"
+
+
+def line(vault: Objects, job: JobId) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """The runs that were kept of a job, newest first: (commit, its trailers)."""
+    tip = vault.ref(refs.outputs(job))
+    for commit in vault.first_parents(tip) if tip else ():
+        yield commit, trailers(vault.commit(commit).message)[1]
+
+
+def find(vault: Objects, job: JobId, run: Mapping[str, object]) -> str | None:
+    """The commit of one run, by trailers that it has."""
+    wanted = {key: str(value) for key, value in run.items()}.items()
+    return next((commit for commit, said in line(vault, job) if wanted <= said.items()), None)
+
+
+def keep(premises: Premises, job: JobId, run: Mapping[str, object], left: Mapping[str, bytes], now: float) -> str:
+    """Commit what a run left; the commit. The first trailer in `run` tells it from every other run of the job, so it is
+    kept once, however often this is done."""
+    there = find(premises.vault, job, dict([next(iter(run.items()))]))
+    if there is not None:
+        return there
+    name = refs.outputs(job)
+    former = premises.vault.ref(name)
+    tree = premises.vault.put_files(None, {path: (FILE, data) for path, data in left.items()})
+    parents = [former] if former else []
+    commit = premises.vault_commit(tree, parents, f"outputs of {job}", run, now)
+    if not git.move_refs(premises.site.vault, [RefMove(name, former, commit)]):
+        raise Tampered(f"{name} in the vault moved while the runner wrote it: is there a second runner?")
+    return commit
 
 
 def waiting(vault: Path, commit: str) -> Iterator[str]:

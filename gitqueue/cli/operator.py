@@ -54,6 +54,10 @@ def init(
         with suppress(OperatorNeeded):  # a file system without ACLs: doctor names it
             operate.close_to(site, user)
     show.say(f"made the site {site_name} in {folder}; its trust root is {site.settings().root}")
+    show.say(
+        "each new request is run on mock data, in the sandbox, before anybody approves it; where that shall not be,"
+    )
+    show.say("in an owner's clone: gitqueue policy set rehearse=manual")
     show.say("next:")
     show.say(f"  gitqueue clone {folder}/site.git my-desk   # then, in it, dataset add and person add")
     show.say(f"  gitqueue -C {folder} doctor                # whether jobs can run here")

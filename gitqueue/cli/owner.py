@@ -129,6 +129,32 @@ rerun = _decision(
 )
 
 
+@cloup.command("try", epilog="Example: gitqueue try rachel/bc-mean --real")
+@click.argument("job", required=False)
+@click.option("--mock", "real", flag_value="", help="On the mock data: a rehearsal, once more.")
+@click.option("--real", "real", flag_value="real", help="On the real data; what it leaves stays in the vault.")
+@click.option("-m", "message", default="", help="Why.")
+@click.pass_context
+def try_(context: click.Context, job: str | None, real: str | None, message: str) -> None:
+    """Have a request run before you approve it: signs a decision, which the runner obeys once.
+
+    On the real data by as many owners as an approval needs. Where the site lies on this machine and no runner serves
+    it, what waits there is done now.
+    """
+    from gitqueue.cli import vault
+    from gitqueue.steps import review as step
+
+    if real is None:
+        raise Mistake("say on which data", step="gitqueue try JOB --mock, or gitqueue try JOB --real")
+    place = here(context, offline=False)
+    id_ = place.job_id(job)
+    decision = Decision.TRY_REAL if real else Decision.TRY_MOCK
+    show.say(step.decide(place.clone, id_, step.Spoken(decision, message)))
+    vault.serve_here(place)
+    where = f"gitqueue outputs {id_}" if real else f"gitqueue show {id_}"
+    show.say(f"next: when the runner has done it, {where}")
+
+
 @cloup.command(epilog="Example: gitqueue outputs rachel/bc-mean -o look/")
 @click.argument("job", required=False)
 @click.option("-o", "output", metavar="DIR", help="Write the files into this folder to look at them.")
@@ -415,4 +441,18 @@ def _changed(done) -> None:  # type: ignore[no-untyped-def]
         show.say(done.answer or f"made {done.commit[:12]} on approved")
 
 
-COMMANDS = (review, diff, approve, request_changes, reject, outputs, release, withhold, rerun, person, dataset, policy)
+COMMANDS = (
+    review,
+    diff,
+    try_,
+    approve,
+    request_changes,
+    reject,
+    outputs,
+    release,
+    withhold,
+    rerun,
+    person,
+    dataset,
+    policy,
+)

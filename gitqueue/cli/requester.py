@@ -98,7 +98,10 @@ def check(context: click.Context, job: str | None, fix: bool, json_: bool, offli
 @show.offline
 @click.pass_context
 def test(context: click.Context, job: str | None, output: str | None, no_sandbox: bool, offline: bool) -> None:
-    """Run the job on mock data, in the same sandbox as at the site."""
+    """Run the job on mock data, in the same sandbox as at the site, twice: are its outputs the same again?
+
+    The site's owners are told with `submit` what it wrote, by its digests.
+    """
     from gitqueue.steps import collect, rehearse
     from gitqueue.steps import submit as step
 
@@ -110,20 +113,16 @@ def test(context: click.Context, job: str | None, output: str | None, no_sandbox
     if no_sandbox:
         _warn(place)
     show.note(f"running {id_} on mock data …")
-    seen = rehearse.rehearse(place.queue, id_, files, confined=not no_sandbox)
-    show.say(_without_times(seen.log))
-    for name, data in seen.outputs.items():
-        show.say(f"output {name} ({len(data)} bytes)")
-    for flag in seen.flags:
-        show.say(f"would wait for an owner: {flag.file}: {flag.reason}")
-    for refusal in seen.ended.refused:
-        show.say(f"would not be collected: {refusal.name}: {refusal.reason}")
+    seen = rehearse.at_home(place.queue, id_, files, confined=not no_sandbox)
+    show.say(seen.text())
     if output:
         collect.write(seen.outputs, Path(output))
-    if seen.ended.reason:
-        detail = f" {seen.ended.exit_code}" if seen.ended.reason == "exit-code" else ""
-        raise No(f"the run failed: {seen.ended.reason}{detail}", step="mend the job, then gitqueue test again")
-    show.say(f"ran on mock data in {seen.ended.seconds:.1f} s; next: gitqueue submit")
+    ended = seen.report.ended
+    if ended.reason:
+        detail = f" {ended.exit_code}" if ended.reason == "exit-code" else ""
+        raise No(f"the run failed: {ended.reason}{detail}", step="mend the job, then gitqueue test again")
+    rehearse.remember(place.clone, id_, seen)
+    show.say("next: gitqueue submit")
 
 
 def _warn(place: Place) -> None:
@@ -136,12 +135,6 @@ def _warn(place: Place) -> None:
         )
     show.note("WARNING: no sandbox. This code can read, change and send all that you can, on this whole machine;")
     show.note("WARNING: only its time is limited. Go on only with code that you wrote or have read.")
-
-
-def _without_times(log: str) -> str:
-    """What the job printed, without when and on which stream: at home the words alone matter."""
-    lines = (line.split(" ", 2) for line in log.splitlines())
-    return "\n".join(parts[2] if len(parts) == 3 else "" for parts in lines)
 
 
 @cloup.command(epilog='Example: gitqueue submit -m "Mean radius by diagnosis"')

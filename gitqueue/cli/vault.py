@@ -1,6 +1,9 @@
 """What a run left, shown to an owner. The vault lies at the site; owners alone are let in."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,6 +77,15 @@ def named(place: Place, job: Job, names: Sequence[str], with_log: bool) -> tuple
         waits = ", ".join(repr(name) for name in there) or "nothing"
         raise Mistake(*(f"{name!r} does not wait for {job.id}'s release: {waits} does" for name in unknown))
     return tuple(f"{OUTPUTS}{name}" for name in names or there) + ((LOG,) if with_log else ())
+
+
+def serve_here(place: Place) -> None:
+    """Do what waits at a site on this machine that no runner serves."""
+    from gitqueue import runner
+
+    site = settings.find(Path(place.clone.url))
+    if site is not None and os.access(site.private, os.W_OK) and runner.runner_of(site) is None:
+        subprocess.run([sys.executable, "-m", "gitqueue", "-C", str(site.path), "serve", "--once"], check=False)
 
 
 @contextmanager

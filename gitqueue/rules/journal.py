@@ -22,6 +22,8 @@ class Event(Enum):
     LOST = "push-lost"
     CLAIM = "claim"
     RESULT = "result"
+    REHEARSED = "rehearsed"
+    TRIED = "tried"
     ALARM = "alarm"
 
     def __str__(self) -> str:
@@ -136,6 +138,8 @@ def sentence(entry: Entry) -> str:
         Event.LOST: f"{who} pushed {_names(entry)}, but it never arrived",
         Event.CLAIM: f"the runner took {entry.job}",
         Event.RESULT: f"{entry.job} is {'; '.join(entry.reasons)}",
+        Event.REHEARSED: f"the runner rehearsed {entry.job} on mock data: {'; '.join(entry.reasons)}",
+        Event.TRIED: f"the runner tries {entry.job} on the real data: {'; '.join(entry.reasons)}",
         Event.ALARM: f"alarm: {'; '.join(entry.reasons)}",
     }[entry.event]
     return f"{_time(entry.at)}  {what}"
@@ -175,4 +179,4 @@ def replay(entries: Iterable[tuple[str, Entry]], start: Mapping[str, str]) -> To
     return Told(tips, "")
 
 
-_MOVING = frozenset({Event.ACCEPTED, Event.CLAIM, Event.RESULT})
+_MOVING = frozenset({Event.ACCEPTED, Event.CLAIM, Event.RESULT, Event.REHEARSED})

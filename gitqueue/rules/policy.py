@@ -85,11 +85,19 @@ class OutputRules(Strict, frozen=True, kw_only=True):
     types: tuple[Suffix, ...] = (".csv", ".json", ".txt", ".md", ".png", ".npy", ".html")
 
 
+class Rehearsal(Strict, frozen=True, kw_only=True):
+    """The most that a run on mock data gets."""
+
+    time: Seconds = Seconds(600)
+    memory: Bytes = Bytes(4 * 2**30)
+
+
 class Quota(Strict, frozen=True, kw_only=True):
     """Per requester."""
 
     running: Count = 2
     runs_per_day: Count = 50
+    rehearsals_per_day: Count = 20
 
 
 class Policy(Strict, frozen=True, kw_only=True):
@@ -99,6 +107,8 @@ class Policy(Strict, frozen=True, kw_only=True):
     approvals: Count = 1
     release: Literal["auto", "review"] = "auto"
     results: Literal["sealed", "plain"] = "sealed"
+    rehearse: Literal["auto", "manual"] = "auto"
+    rehearsal: Rehearsal = Rehearsal()
     requests: Requests = Requests()
     limits: Caps = Caps()
     dependencies: Dependencies = Dependencies()

@@ -10,9 +10,10 @@ from gitqueue.adapters.judge import Judge
 from gitqueue.adapters.settings import Site
 from gitqueue.adapters.wake import Bell
 from gitqueue.errors import Tampered
-from gitqueue.runner import service, watch, work
+from gitqueue.runner import ahead, service, watch, work
 from gitqueue.runner.desk import Desk, Say
 from gitqueue.runner.service import runner_of
+from gitqueue.steps import rehearse
 
 __all__ = ["runner_of", "serve"]
 
@@ -24,6 +25,7 @@ PASS: tuple[Callable[[Desk], object], ...] = (
     watch.look,
     work.attend,
     work.start,
+    ahead.begin,
 )
 
 
@@ -32,6 +34,7 @@ def serve(site: Site, say: Say, once: bool) -> Tampered | None:
     with service.only_one(site), Bell(site.socket) as bell, Judge(site.private) as judge:
         desk = Desk(site, say)
         desk.premises.executor.prepare()
+        rehearse.sweep(desk.premises)
         stop = service.Stop(desk)
         while not stop.over():
             if not once:
@@ -42,6 +45,7 @@ def serve(site: Site, say: Say, once: bool) -> Tampered | None:
                 break
             bell.wait(_until(desk))
         desk.pool.shutdown()
+        desk.ahead_pool.shutdown()
         watch.settle(desk)
         watch.look(desk)
         desk.tips.keep()

@@ -31,7 +31,9 @@ class Desk:
     failed may be tried again; `frozen` jobs whose refs somebody moved back: nothing is done to them until they are put
     back. `open` are jobs that ran, or run, and for which something is left to do; `closed` those for which nothing is,
     by where their results and reviews stood; `touched` those whose refs moved since. `turns` counts up as requesters
-    are served; `starts` are the claims of about a day, by when and whose.
+    are served; `starts` are the claims of about a day, by when and whose. `asked` are requests for which there may be
+    something to do before approval, `ahead` what is being done so, and `unready` when what failed of it may be tried
+    again.
     """
 
     site: Site
@@ -47,6 +49,9 @@ class Desk:
     touched: set[JobId] = field(default_factory=set)
     turns: dict[str, int] = field(default_factory=dict)
     starts: list[tuple[float, str]] = field(default_factory=list)
+    asked: set[JobId] = field(default_factory=set)
+    ahead: dict[str, "Future[None]"] = field(default_factory=dict)
+    unready: dict[tuple[str, JobId], float] = field(default_factory=dict)
     standings: dict[Path, Standing] = field(default_factory=dict)
     scanned: float = float("-inf")
     _announced: set[str] = field(default_factory=set)
@@ -54,6 +59,7 @@ class Desk:
     def __post_init__(self) -> None:
         self.settings = self.site.settings()
         self.pool = ThreadPoolExecutor(min(self.settings.executor.jobs, STEPS) + 1, thread_name_prefix="job")
+        self.ahead_pool = ThreadPoolExecutor(2, thread_name_prefix="ahead")
         self.premises = Premises(self.site, self.settings)
         self.tips = memory.Tips(self.site)
         self.attempts: dict[JobId, int] = {}
@@ -109,4 +115,4 @@ class Desk:
     def idle(self) -> bool:
         """Nothing is under way; what failed and may be tried again later does not count."""
         folders = {tuple(folder.name.split("+")[:2]) for folder in self.site.spool.glob("*+*+*")}
-        return not self.busy and not folders - {(job.requester, job.name) for job in self.later}
+        return not self.busy and not self.ahead and not folders - {(job.requester, job.name) for job in self.later}

@@ -35,7 +35,7 @@ class Stop:
 
     def over(self) -> bool:
         """Whether to end now."""
-        if not self._desk.stopping or self._desk.busy:
+        if not self._desk.stopping or self._desk.busy or self._desk.ahead:
             return False
         running = [folder for folder, standing in self._desk.standings.items() if standing == "running"]
         if running and monotonic() < self._until:

@@ -22,6 +22,7 @@ def settle(desk: Desk) -> None:
         ref = refs.parse(name)
         if ref and ref.job:
             desk.touched.add(ref.job)
+            desk.asked.add(ref.job)
 
 
 def verify_chain(desk: Desk) -> None:
@@ -60,6 +61,8 @@ def scan(desk: Desk) -> None:
         return
     desk.scanned = monotonic()
     now = desk.premises.queue.refs(Kind.RESULT, Kind.REVIEW)
+    jobs = (ref.job for ref in desk.premises.queue.refs(Kind.REQUEST) if ref.job)
+    desk.asked |= {job for job in jobs if refs.Ref(Kind.RESULT, job) not in now}
     known = desk.tips.all()
     wrong = desk.tips.compare({str(ref): tip for ref, tip in now.items()}, desk.premises.objects.descends)
     desk.frozen = {ref.job for name in wrong if (ref := refs.parse(name)) and ref.job}

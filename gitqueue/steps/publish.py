@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitqueue import refs
-from gitqueue.adapters import attestation, files, git, journal, remains, seal
+from gitqueue.adapters import attestation, files, git, journal, remains, seal, vault
 from gitqueue.adapters.premises import Premises
 from gitqueue.errors import OperatorNeeded, Tampered
 from gitqueue.model import FILE, Ended, Output, RefMove
@@ -27,45 +27,28 @@ def finish(premises: Premises, approval: Approval, attempt: int, folder: Path, n
     ended = remains.ended(folder)
     if ended.reason:
         state, reason = _failed(ended.reason)
-        vault = keep(premises, approval.job, attempt, remains.left(folder), now)
-        return _settle(premises, approval, ResultText(state, attempt, reason), {}, now) if vault else state
+        vault.keep(premises, approval.job, {vault.ATTEMPT: attempt}, remains.left(folder), now)
+        return _settle(premises, approval, ResultText(state, attempt, reason), {}, now)
     site = premises.history.site(approval.commit)
     flags = remains.flags(folder, ended, site.datasets)
     left = {**remains.left(folder), "flags.json": remains.flags_text(flags)}
-    vault = keep(premises, approval.job, attempt, left, now)
+    kept = vault.keep(premises, approval.job, {vault.ATTEMPT: attempt}, left, now)
     if flags or (site.policy.release == "review" and ended.outputs):
-        return _settle(premises, approval, ResultText(State.HELD, attempt, outputs=vault), {}, now)
+        return _settle(premises, approval, ResultText(State.HELD, attempt, outputs=kept), {}, now)
     try:
-        return release(premises, Waiting(approval, attempt, vault), now)
+        return release(premises, Waiting(approval, attempt, kept), now)
     except OperatorNeeded:  # nobody could open it: it waits until an owner has added a key that can, and releases it
-        return _settle(premises, approval, ResultText(State.HELD, attempt, outputs=vault), {}, now)
+        return _settle(premises, approval, ResultText(State.HELD, attempt, outputs=kept), {}, now)
 
 
 def give_up(premises: Premises, approval: Approval, result: ResultText, why: str, now: float) -> State:
     """End a run that left nothing: interrupted, cancelled, or the site's own fault; why goes to the vault."""
-    keep(premises, approval.job, result.attempt, {"log": why.encode()}, now)
+    vault.keep(premises, approval.job, {vault.ATTEMPT: result.attempt}, {"log": why.encode()}, now)
     return _settle(premises, approval, result, {}, now)
 
 
 def _failed(reason: str) -> tuple[State, Reason | None]:
     return (State.CANCELLED, None) if reason == "cancelled" else (State.FAILED, Reason(reason))
-
-
-# the vault
-
-
-def keep(premises: Premises, job: JobId, attempt: int, left: dict[str, bytes], now: float) -> str:
-    """Commit what a run left to the vault; the commit. One for each attempt, however often it is done."""
-    name = refs.outputs(job)
-    former = premises.vault.ref(name)
-    if former is not None and f"\nAttempt: {attempt}\n" in premises.vault.commit(former).message:
-        return former
-    tree = premises.vault.put_files(None, {path: (FILE, data) for path, data in left.items()})
-    parents = [former] if former else []
-    commit = premises.vault_commit(tree, parents, f"outputs of {job}", {"Attempt": attempt}, now)
-    if not git.move_refs(premises.site.vault, [RefMove(name, former, commit)]):
-        raise Tampered(f"{name} in the vault moved while the runner wrote it: is there a second runner?")
-    return commit
 
 
 # release

@@ -38,7 +38,8 @@ class Verdict:
 class Gate:
     """The site as the gate sees it: its history with the pushed objects, where the vault is, and the time.
 
-    `begun`: the requests that this push would create, each counted by those judged after it.
+    `begun`: the requests that this push would create, each counted by those judged after it. `pushed`: where it would
+    put requests: what it says of them at once is said of these revisions.
     `sender`: whose ssh connection it came by; None by the site's own account.
     """
 
@@ -46,6 +47,7 @@ class Gate:
     vault: Path
     now: float
     begun: "Counter[str]" = field(default_factory=Counter)
+    pushed: dict[JobId, str] = field(default_factory=dict)
     sender: Sender | None = None
 
     @property
@@ -69,6 +71,7 @@ def judge(gate: Gate, moves: Sequence[RefMove]) -> Verdict:
         return Verdict(("approved moves by a push of its own, or what moves with it would be judged too early",), ())
     reasons: list[str] = []
     answers: list[str] = []
+    gate.pushed.update({ref.job: move.new for move in moves if move.new and (ref := _request(move)) and ref.job})
     for move in moves:
         try:
             said = _judge_move(gate, move)
@@ -77,6 +80,11 @@ def judge(gate: Gate, moves: Sequence[RefMove]) -> Verdict:
         reasons += said.reasons
         answers += said.answers
     return Verdict(_few(list(dict.fromkeys(reasons))), () if reasons else tuple(answers))
+
+
+def _request(move: RefMove) -> Ref | None:
+    ref = refs.parse(move.name)
+    return ref if ref is not None and ref.kind is Kind.REQUEST else None
 
 
 def _few(reasons: list[str]) -> tuple[str, ...]:
@@ -232,9 +240,9 @@ def _judge_review(gate: Gate, ref: Ref, old: str | None, new: str) -> Verdict:
     outputs = job.result.outputs if job.result else None
     named = outputs and any(note.files for note in said)
     held = frozenset(vault.waiting(gate.vault, outputs)) if outputs and named else None
+    tip = gate.pushed.get(id_, job.revision)
     facts = [
-        NoteFacts(note, id_, job.state, job.revision, signers, outputs, gate.now, held, job.attempt)
-        for note in reversed(said)
+        NoteFacts(note, id_, job.state, tip, signers, outputs, gate.now, held, job.attempt) for note in reversed(said)
     ]
     newest = said[0].signed.signer if said else None
     sent = judge_sending(gate.sender, ref, newest.name if newest else None)

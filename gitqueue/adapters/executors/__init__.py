@@ -4,9 +4,10 @@ What a job's state is lies in its folder (and, of a cluster, in its queue), neve
 process, given the same folders, finds all of it again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -41,6 +42,14 @@ class Executor(Protocol):
 
     def cancel(self, folder: Path) -> None:
         """Ask the job to end; `standings` tells when it has. Harmless where there is none, and when repeated."""
+
+
+def wait(executor: Executor, folder: Path, stop: Callable[[], bool]) -> None:
+    """Until the job of this folder is over, or was never begun. `stop`: it is to end now."""
+    while executor.standings([folder])[folder] == "running":
+        if stop():
+            executor.cancel(folder)
+        sleep(executor.PAUSE)
 
 
 @cache
