@@ -342,3 +342,22 @@ def _operator_mends(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = f"{error.filename or path} cannot be read: {error.strerror}"
         raise OperatorNeeded(reason, step="let the site's account read it, then try again") from error
+
+
+_TABLES = (".csv", ".tsv")
+
+
+def rows(path: str) -> int | None:
+    """Lines of a table below its head, as they are counted without parsing; None for what is no table by its name."""
+    if not path.lower().endswith(_TABLES):
+        return None
+    try:
+        with open(path, "rb") as file:
+            return max(0, sum(part.count(b"\n") for part in iter(lambda: file.read(1 << 20), b"")) - 1)
+    except OSError:
+        return None
+
+
+def rows_in(content: bytes | None) -> int | None:
+    """The same of a table's bytes."""
+    return None if content is None else max(0, content.count(b"\n") - 1)

@@ -1,5 +1,6 @@
 """Templates, by jinja2. Text for people; `page` escapes for HTML."""
 
+import re
 import textwrap
 from functools import cache
 from typing import TYPE_CHECKING
@@ -27,6 +28,9 @@ def _environment() -> "Environment":
     environment.filters["quoted"] = quoted
     environment.filters["one_line"] = one_line
     environment.filters["mib"] = lambda count: f"{count / 2**20:.0f} MiB"
+    environment.filters["hanging"] = hanging
+    environment.filters["md"] = md
+    environment.filters["md_block"] = md_block
     return environment
 
 
@@ -38,6 +42,26 @@ def quoted(text: str, width: int = 74) -> str:
 
 def one_line(text: str) -> str:
     return " ".join(text.split())
+
+
+def hanging(text: str, indent: int = 11, width: int = 78) -> str:
+    """A long line broken into several, all but the first set in."""
+    words = {"initial_indent": " " * indent, "subsequent_indent": " " * indent}
+    return "\n".join(textwrap.wrap(text, width, **words, break_on_hyphens=False)).strip()  # type: ignore[arg-type]
+
+
+def md(text: str) -> str:
+    """A line that a person wrote, as text of a Markdown paragraph or table: no link, no HTML, no other cell."""
+    return "".join(f"&#{ord(char)};" if char in _MARKS else char for char in text)
+
+
+_MARKS = frozenset("\\`*_{}[]()<>#+!|~&@:$\"'-=")
+
+
+def md_block(text: str) -> str:
+    """What a person wrote, as a block of code: no run of backticks in it is as long as the fence."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}text\n{text.rstrip()}\n{fence}"
 
 
 def template(name: str) -> "Template":

@@ -13,47 +13,47 @@ from gitqueue.errors import Mistake
 from gitqueue.rules.lifecycle import Decision
 
 if TYPE_CHECKING:
-    from gitqueue.refs import JobId
+    pass
 
 
 @cloup.command(epilog="Example: gitqueue review rachel/bc-mean")
 @click.argument("job", required=False)
+@click.option("--markdown", is_flag=True, help="As Markdown.")
 @show.offline
 @click.pass_context
-def review(context: click.Context, job: str | None, offline: bool) -> None:
-    """The report to decide by: who, what for, the code, what speaks against it, and how to answer."""
-    from gitqueue.steps import review as step
+def review(context: click.Context, job: str | None, markdown: bool, offline: bool) -> None:
+    """The report to decide by: who, what for, the code, what speaks against it, and how to answer.
+
+    On a terminal, without JOB: all that wait for you, one after the other, each with your answer.
+    """
+    from gitqueue.cli import walk
 
     place = here(context, offline)
-    found = place.job(job) if job or place.clone.branch.startswith("requests/") else _oldest(place)
-    show.paged(step.report(place.queue, found))
-    if place.site is None:
-        step.remember_read(place.clone, found)
+    if job or place.site or place.clone.branch.startswith("requests/"):
+        show.paged(walk.read(place, place.job(job), markdown))
+    elif show.asks():
+        walk.through(place)
+    else:
+        show.paged(walk.read(place, walk.waiting(place)[0], markdown))
 
 
-def _oldest(place: Place):  # type: ignore[no-untyped-def]
-    from gitqueue.errors import No
-    from gitqueue.rules.lifecycle import State
-
-    waiting = [job for job in place.queue.jobs() if job.state is State.PENDING]
-    if not waiting:
-        raise No("nothing waits for a review")
-    return waiting[0]
-
-
-@cloup.command(epilog="Example: gitqueue diff rachel/bc-mean")
+@cloup.command(epilog="Example: gitqueue diff rachel/bc-mean --new")
 @click.argument("job", required=False)
+@click.option("--new", is_flag=True, help="Only what changed since the revision that was reviewed last.")
 @show.offline
 @click.pass_context
-def diff(context: click.Context, job: str | None, offline: bool) -> None:
+def diff(context: click.Context, job: str | None, new: bool, offline: bool) -> None:
     """What the request adds, as git shows it, but not to be fooled."""
-    from gitqueue.steps import review as step
+    from gitqueue.cli import walk
+    from gitqueue.steps import report
 
     place = here(context, offline)
     found = place.job(job)
-    show.paged(step.diff(place.queue, found))
-    if place.site is None:
-        step.remember_read(place.clone, found)
+    since = report.read_last(place.queue, found, walk.last_read(place, found)) if new else None
+    if new and since is None:
+        raise Mistake(f"no earlier revision of {found.id} was reviewed", step=f"gitqueue diff {found.id}")
+    show.paged(report.changed(place.queue, found, since) if since else report.diff(place.queue, found))
+    walk.remember(place, found)
 
 
 @cloup.command(epilog='Example: gitqueue approve rachel/bc-mean -m "Aggregates only"')
@@ -62,37 +62,10 @@ def diff(context: click.Context, job: str | None, offline: bool) -> None:
 @click.pass_context
 def approve(context: click.Context, jobs: tuple[str, ...], message: str) -> None:
     """Merge each job, signed, exactly as it was read; the runner then runs it."""
-    from gitqueue.steps import approve as step
-    from gitqueue.steps import review
+    from gitqueue.cli import answers
 
     place = here(context, offline=False)
-    ids = [place.job_id(job) for job in dict.fromkeys(jobs)]
-    for id_ in ids:
-        against = step.standing_rejection(place.queue.job(id_))
-        if against:
-            show.note(f"gitqueue: warning: {against}")
-    ready = [id_ for id_ in ids if _endorsed(place, id_, message)]
-    if ready:
-        done = step.approve(place.clone, ready, message, review.read_before(place.clone, ids))
-        show.say(done.answer)
-
-
-def _endorsed(place: Place, id_: "JobId", message: str) -> bool:
-    """Endorse where the word of more owners is needed; whether there is enough of it to merge."""
-    from gitqueue.steps import approve as step
-    from gitqueue.steps import review
-
-    job, me = place.queue.job(id_), place.me() or ""
-    standing = step.agreement(place.queue, job, me)
-    if job.revision is None or standing.needed < 2:
-        return True
-    if standing.enough and not step.must_join(place.queue, job):
-        return True
-    if standing.mine:
-        raise Mistake(f"{id_} has your word already, and that of {standing} owners", step="another owner approves it")
-    show.say(review.decide(place.clone, id_, review.Spoken(Decision.ENDORSED, message)))
-    show.say(f"endorsed {id_}: {standing}")
-    return standing.enough
+    answers.approve(place, [place.job_id(job) for job in dict.fromkeys(jobs)], message)
 
 
 def _decision(name: str, decision: Decision, help_: str, needs_reason: bool):  # type: ignore[no-untyped-def]
@@ -103,14 +76,10 @@ def _decision(name: str, decision: Decision, help_: str, needs_reason: bool):  #
     @click.option("-m", "message", default="", required=needs_reason, help="Why; everybody of the site can read it.")
     @click.pass_context
     def command(context: click.Context, job: str | None, message: str) -> None:
-        from gitqueue.steps import review as step
+        from gitqueue.cli import answers
 
         place = here(context, offline=False)
-        id_ = place.job_id(job)
-        found = place.queue.job(id_)
-        outputs = found.result.outputs if found.result and decision is Decision.WITHHOLD else None
-        again = found.attempt or None if decision is Decision.RERUN else None
-        show.say(step.decide(place.clone, id_, step.Spoken(decision, message, outputs=outputs, attempt=again)))
+        answers.say(place, place.job_id(job), decision, message)
 
     return command
 
@@ -122,7 +91,21 @@ reject = _decision("reject", Decision.REJECTED, "Say no, and why.", True)
 withhold = _decision(
     "withhold", Decision.WITHHOLD, "Keep a held job's outputs at the site for good, and say why.", True
 )
-comment = _decision("comment", Decision.COMMENT, "Say something on a job.", True)
+
+
+@cloup.command(epilog='Example: gitqueue comment rachel/bc-mean --at main.py:12 -m "Why this threshold?"')
+@click.argument("job", required=False)
+@click.option("-m", "message", required=True, help="What you say; everybody of the site can read it.")
+@click.option("--at", metavar="FILE:LINE", help="The line of the job that you speak of.")
+@click.pass_context
+def comment(context: click.Context, job: str | None, message: str, at: str | None) -> None:
+    """Say something on a job, or on one line of it."""
+    from gitqueue.cli import answers
+
+    place = here(context, offline=False)
+    answers.say(place, place.job_id(job), Decision.COMMENT, message, at)
+
+
 cancel = _decision("cancel", Decision.CANCEL, "Withdraw a request, or stop its run.", False)
 rerun = _decision(
     "rerun", Decision.RERUN, "Run a job again that failed or was interrupted, or one that is suspended.", False
@@ -141,18 +124,12 @@ def try_(context: click.Context, job: str | None, real: str | None, message: str
     On the real data by as many owners as an approval needs. Where the site lies on this machine and no runner serves
     it, what waits there is done now.
     """
-    from gitqueue.cli import vault
-    from gitqueue.steps import review as step
+    from gitqueue.cli import answers
 
     if real is None:
         raise Mistake("say on which data", step="gitqueue try JOB --mock, or gitqueue try JOB --real")
     place = here(context, offline=False)
-    id_ = place.job_id(job)
-    decision = Decision.TRY_REAL if real else Decision.TRY_MOCK
-    show.say(step.decide(place.clone, id_, step.Spoken(decision, message)))
-    vault.serve_here(place)
-    where = f"gitqueue outputs {id_}" if real else f"gitqueue show {id_}"
-    show.say(f"next: when the runner has done it, {where}")
+    answers.have_tried(place, place.job_id(job), Decision.TRY_REAL if real else Decision.TRY_MOCK, message)
 
 
 @cloup.command(epilog="Example: gitqueue outputs rachel/bc-mean -o look/")

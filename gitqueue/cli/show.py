@@ -42,6 +42,11 @@ def paged(text: str) -> None:
         click.echo(escape(text))
 
 
+def asks() -> bool:
+    """Whether there is a person who could answer."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table as wide as the terminal; states in colour on a terminal."""
     from rich.console import Console

@@ -114,6 +114,7 @@ class Policy(Strict, frozen=True, kw_only=True):
     dependencies: Dependencies = Dependencies()
     outputs: OutputRules = OutputRules()
     quota: Quota = Quota()
+    risky_tags: tuple[str, ...] = ("raw-data", "individual-records", "export")
 
 
 def parse_site(data: bytes, name: str = SITE) -> Policy:

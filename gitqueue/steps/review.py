@@ -1,4 +1,4 @@
-"""Review: what an owner reads of a request, and the decisions that they, and others, sign on it."""
+"""Review: the decisions that owners, and others, sign on a request, and what an owner has read of it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +8,9 @@ from gitqueue.adapters import git
 from gitqueue.adapters.clone import Clone, PushRefused
 from gitqueue.adapters.history import History
 from gitqueue.adapters.queue import REMOTE, Job, Queue
-from gitqueue.adapters.render import template
 from gitqueue.errors import GitqueueError, Mistake, NotAllowed
 from gitqueue.refs import JobId
-from gitqueue.rules import notes, submission, tree
+from gitqueue.rules import notes
 from gitqueue.rules.authority import NoteFacts, judge_note
 from gitqueue.rules.lifecycle import Decision
 
@@ -95,62 +94,7 @@ def _parents(queue: Queue, job: Job, former: str | None) -> list[str]:
     return [former] if queue.history.revision(former) == revision else [revision, former]
 
 
-# what an owner reads
-
-
-def diff(queue: Queue, job: Job) -> str:
-    """What the request adds, as git shows it, but not to be fooled: as text, without attributes, drivers or links to
-    other objects, with invisible characters written out."""
-    if job.revision is None:
-        raise Mistake(f"there is no request {job.id}", step="gitqueue list")
-    base = queue.history.request(job.id, job.revision, queue.approved, queue.people).fork or queue.approved
-    safe = ("--text", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--full-index")
-    # In the bare view git reads no .gitattributes of a working tree.
-    only = () if job.is_change else ("--", job.id.folder)
-    said = git.git("-c", "core.bare=true", "diff", *safe, base, job.revision, *only, cwd=queue.objects.path)
-    return tree.escape(said.out.decode("utf-8", "replace"))
-
-
-def report(queue: Queue, job: Job) -> str:
-    """The report that an owner decides by, as text of 80 columns."""
-    if job.revision is None:
-        raise Mistake(f"there is no request {job.id}", step="gitqueue list")
-    site = queue.history.site(queue.approved)
-    if job.is_change:
-        return change_report(queue, job)
-    person = site.people.get(job.id.requester)
-    earlier = [other for other in queue.jobs(job.id.requester) if other.id != job.id]
-    checklist = queue.objects.file(queue.objects.commit(queue.approved).tree, ".gitqueue/REVIEW.md") or b""
-    text = template("report/review.txt").render(
-        job=job,
-        person=person,
-        asked=queue.manifest(job),
-        site=site,
-        earlier=earlier,
-        findings=findings(queue, job),
-        commit=queue.objects.commit(job.revision),
-        diff=diff(queue, job),
-        checklist=checklist.decode("utf-8", "replace"),
-    )
-    return tree.escape(text)
-
-
-def change_report(queue: Queue, job: Job) -> str:
-    """What an owner reads of a site change that needs their word, too."""
-    commit = queue.objects.commit(job.revision or "")
-    faults = queue.history.site_faults(commit.id)
-    text = template("report/change.txt").render(job=job, commit=commit, faults=faults, diff=diff(queue, job))
-    return tree.escape(text)
-
-
-def findings(queue: Queue, job: Job) -> tuple[str, ...]:
-    """What the gate would say of the job's files today."""
-    site = queue.history.site(queue.approved)
-    folder = queue.objects.at(queue.objects.commit(job.revision or "").tree, job.id.folder)
-    if folder is None:
-        return ("the request holds no folder",)
-    files, refused = queue.history.files(folder.id, site.policy)
-    return refused or submission.judge(files, job.id, site.policy, site.datasets)
+# what an owner has read
 
 
 def remember_read(clone: Clone, job: Job) -> None:
