@@ -2,7 +2,8 @@
 
 import json
 
-from conftest import MAIN, Desk, Town, done, ok
+import pytest
+from conftest import JOB, MAIN, Desk, Town, done, ok
 
 
 def vault(town: Town, *words: str) -> str:
@@ -82,3 +83,57 @@ def test_try_runs_at_once_where_the_site_is_here_and_a_new_revision_needs_new_wo
     rachel.git("push", "-q", "origin", "HEAD")
     town.serve()
     assert len(tries(town)) == 1, "what nobody signed does not meet the real data"
+
+
+NOISE = b"import os, time; open(os.environ['GITQUEUE_OUTPUT'] + '/means.csv', 'w').write(f'a\\n{time.time_ns()}\\n')"
+STATEFUL = b"""import os, time
+real = sum(1 for _ in open(os.environ["GITQUEUE_DATA"] + "/cancer/features.csv")) == 61
+open(os.environ["GITQUEUE_OUTPUT"] + "/means.csv", "w").write(f"a\\n{time.time_ns() if real else 1}\\n")
+"""
+
+
+def state(town: Town) -> str:
+    return str(json.loads(town.gitqueue("show", "rachel/job", "--json").out)["state"])
+
+
+@pytest.mark.parametrize(("approver", "ends"), [("owen", "completed"), ("olga", "held")])
+def test_an_approval_releases_what_its_owner_saw_in_a_trial(town: Town, rachel: Desk, approver: str, ends: str) -> None:
+    done(town.desk("owen").gitqueue("policy", "set", "release=review"))
+    revision = rachel.request("rachel/job")
+    town.serve()
+    by_git(town.desk("owen"), "try-real")
+    town.serve()
+    town.desk(approver).approve(revision)
+    town.serve()
+    assert state(town) == ends
+
+
+def test_a_trial_of_other_code_releases_nothing(town: Town, rachel: Desk) -> None:
+    done(town.desk("owen").gitqueue("policy", "set", "release=review"))
+    rachel.request("rachel/job")
+    town.serve()
+    by_git(town.desk("owen"), "try-real")
+    town.serve()
+    rachel.write({"jobs/rachel/job/main.py": MAIN + b"# the same outputs\n"})
+    rachel.git("commit", "-q", "-S", "-a", "-m", "A comment")
+    rachel.git("push", "-q", "origin", "HEAD")
+    town.desk("owen").approve(rachel.git("rev-parse", "HEAD"))
+    town.serve()
+    assert state(town) == "held", "the owner saw what another tree wrote"
+
+
+@pytest.mark.parametrize(
+    ("program", "ends"), [(STATEFUL, "held"), (NOISE, "completed")], ids=["steady on mock", "never"]
+)
+def test_a_reproducible_job_that_departs_from_its_trial_waits(
+    town: Town, rachel: Desk, program: bytes, ends: str
+) -> None:
+    revision = rachel.request("rachel/job", {"job.yaml": JOB, "main.py": program})
+    town.serve()
+    by_git(town.desk("owen"), "try-real")
+    town.serve()
+    town.desk("owen").approve(revision)
+    town.serve()
+    assert state(town) == ends
+    if ends == "held":
+        assert "it is not what the owners saw" in done(town.desk("owen").gitqueue("outputs", "rachel/job")).out

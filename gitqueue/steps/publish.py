@@ -11,11 +11,11 @@ from gitqueue.adapters.premises import Premises
 from gitqueue.errors import OperatorNeeded, Tampered
 from gitqueue.model import FILE, Ended, Output, RefMove
 from gitqueue.refs import JobId
-from gitqueue.rules import policy, provenance
+from gitqueue.rules import policy, provenance, trial
 from gitqueue.rules.authority import OWNER
-from gitqueue.rules.chain import Approval
+from gitqueue.rules.chain import Approval, votes
 from gitqueue.rules.journal import Entry, Event
-from gitqueue.rules.lifecycle import Reason, State
+from gitqueue.rules.lifecycle import Decision, Reason, State
 from gitqueue.rules.notes import ResultText
 from gitqueue.rules.release import LOG, OUTPUTS, released
 
@@ -30,10 +30,14 @@ def finish(premises: Premises, approval: Approval, attempt: int, folder: Path, n
         vault.keep(premises, approval.job, {vault.ATTEMPT: attempt}, remains.left(folder), now)
         return _settle(premises, approval, ResultText(state, attempt, reason), {}, now)
     site = premises.history.site(approval.commit)
+    outputs, seen = {output.name: output.sha256 for output in ended.outputs}, _seen(premises, approval)
+    agreed = trial.agreed(seen, _approvers(premises, approval), site.policy.approvals, outputs)
     flags = remains.flags(folder, ended, site.datasets)
+    if not agreed and not _varies(premises, approval):
+        flags = (*flags, *trial.departs(seen, outputs))
     left = {**remains.left(folder), "flags.json": remains.flags_text(flags)}
     kept = vault.keep(premises, approval.job, {vault.ATTEMPT: attempt}, left, now)
-    if flags or (site.policy.release == "review" and ended.outputs):
+    if not agreed and (flags or (site.policy.release == "review" and ended.outputs)):
         return _settle(premises, approval, ResultText(State.HELD, attempt, outputs=kept), {}, now)
     try:
         return release(premises, Waiting(approval, attempt, kept), now)
@@ -49,6 +53,36 @@ def give_up(premises: Premises, approval: Approval, result: ResultText, why: str
 
 def _failed(reason: str) -> tuple[State, Reason | None]:
     return (State.CANCELLED, None) if reason == "cancelled" else (State.FAILED, Reason(reason))
+
+
+# what owners saw before they approved
+
+
+def _seen(premises: Premises, approval: Approval) -> list[trial.Seen]:
+    """What trials of the approved code wrote before its approval came, oldest first."""
+    found: list[trial.Seen] = []
+    for commit, said in vault.line(premises.vault, approval.job):
+        ran = vault.TRIAL in said and said.get("Outcome") == "ran" and said.get("Code") == approval.folder
+        if ran and not premises.objects.descends(said["Chain"], approval.commit):
+            ended = files.ended(_vault_file(premises, premises.vault.commit(commit).tree, "ended.json"))
+            by = frozenset(said["By"].split())
+            found.append(trial.Seen({output.name: output.sha256 for output in ended.outputs}, by))
+    return found[::-1]
+
+
+def _approvers(premises: Premises, approval: Approval) -> set[str]:
+    """Who signed the approval, and who endorsed what it approves."""
+    said = votes(premises.queue.job(approval.job).decided, {approval.job.requester})
+    return {approval.by} | {name for name, word in said.items() if word is Decision.ENDORSED}
+
+
+def _varies(premises: Premises, approval: Approval) -> bool:
+    """Whether the rehearsal of this revision wrote something else each time."""
+    for commit, said in vault.line(premises.vault, approval.job):
+        if vault.REHEARSAL in said and said.get("Revision") == approval.revision:
+            again = premises.vault.file(premises.vault.commit(commit).tree, "again.json")
+            return bool(json.loads(again or b"null"))
+    return False
 
 
 # release
