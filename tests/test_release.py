@@ -1,9 +1,10 @@
 """What waits in the vault leaves it as owners say: all of it, named files, the log, or nothing."""
 
 import json
+import sys
 
 import pytest
-from conftest import JOB, Desk, Town, done, ok
+from conftest import JOB, Desk, Town, configure, done, ok, run
 
 MAIN = b"""import os
 for name, text in (("means.csv", "patient_id,mean\\n7,1\\n"), ("counts.csv", "n\\n40\\n")):
@@ -99,3 +100,28 @@ def test_the_log_goes_when_it_is_named_and_not_otherwise(town: Town) -> None:
     rachel.git("config", "gitqueue.root", rachel.git("rev-list", "--max-parents=0", "origin/approved"))
     done(rachel.gitqueue("verify", "rachel/job"))
     assert json.loads(done(town.gitqueue("show", "rachel/job", "--json")).out)["state"] == "completed"
+
+
+def test_who_signs_with_a_key_that_cannot_decrypt_gets_an_identity_that_can(town: Town) -> None:
+    key = town.path / "keys" / "erin"
+    ok("ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", key, cwd=town.path)
+    owen = town.desk("owen")
+    done(owen.gitqueue("policy", "set", "results=sealed"))
+    done(owen.gitqueue("person", "add", "erin", "--email", "erin@uni.example", "--key", f"{key}.pub"))
+    names = ("gpg.format", "user.signingkey", "user.name", "user.email")
+    settings = zip(names, ("ssh", f"{key}.pub", "erin", "erin@uni.example"), strict=True)
+    config = "".join(f"[{name.split('.')[0]}]\n{name.split('.')[1]} = {value}\n" for name, value in settings)
+    (town.path / "gitconfig").write_text(config)
+    words = ("clone", str(town.repository), str(town.path / "erin"))
+    env = {"GIT_CONFIG_GLOBAL": str(town.path / "gitconfig")}
+    said = run(sys.executable, "-m", "gitqueue", *words, cwd=town.path, env=env)
+    line = next(line for line in said.err.splitlines() if "--seal age1" in line)
+    identity = town.path / "erin" / ".git" / "gitqueue" / "age-identity"
+    assert identity.stat().st_mode & 0o777 == 0o600
+    done(owen.gitqueue(*line.split()[1:]))
+    configure(town.path / "erin", "erin", key)
+    erin = Desk("erin", town.path / "erin")
+    owen.approve(erin.request("erin/job"))
+    town.serve()
+    done(erin.gitqueue("results", "job", "-o", erin.path / "out"))
+    assert "radius,22.90,60" in (erin.path / "out" / "means.csv").read_text()

@@ -1,6 +1,7 @@
 """Sealing by age (pyrage): a file that its recipients alone can open, with `gitqueue results` or with plain `age`."""
 
 import io
+import os
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -34,6 +35,17 @@ def unpack(data: bytes) -> Iterator[tuple[str, bytes]]:
 def sealable(key: str) -> bool:
     """Whether a recipient's line (an ssh public key, or age1…) can be sealed to."""
     return key.startswith(("ssh-ed25519 ", "ssh-rsa ", "age1"))
+
+
+def new_identity(path: Path) -> str:
+    """Make an age identity in a new file that its owner alone may read; its recipient's line, age1…"""
+    import pyrage
+
+    identity = pyrage.x25519.Identity.generate()
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
+        file.write(f"# public key: {identity.to_public()}\n{identity}\n")
+    return str(identity.to_public())
 
 
 def seal(data: bytes, recipients: Iterable[str]) -> bytes:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gitqueue import refs
 from gitqueue.adapters import clone as clones
-from gitqueue.adapters import resources
+from gitqueue.adapters import resources, seal
 from gitqueue.adapters.clone import Clone
 from gitqueue.adapters.history import History
 from gitqueue.adapters.queue import REMOTE, Queue
@@ -46,6 +46,7 @@ def clone(url: str, folder: Path, root: str | None) -> Entered:
     person, notes = _person(desk, queue)
     if root is None:
         notes = (f"trusting this server once: ask an owner whether the trust root is {first}", *notes)
+    notes = (*notes, *_identity(desk, person))
     if person is None or OWNER in person.roles:  # who is not known yet may be an owner whose key is set later
         install_hook(desk)
     return Entered(site, first, notes, _next(person))
@@ -78,6 +79,28 @@ def _person(desk: Clone, queue: Queue) -> tuple[Person | None, tuple[str, ...]]:
     return None, (
         "this site does not know your signing key yet; send an owner this line:",
         f"  gitqueue person add NAME --email {email} --key '{line}'",
+    )
+
+
+def _identity(desk: Clone, person: Person | None) -> tuple[str, ...]:
+    """Who signs with a key that cannot decrypt (ECDSA, hardware, held by an agent alone) gets an age identity, kept
+    in this clone alone."""
+    named = desk.config("user.signingkey")
+    if not named or (person is not None and person.seal):
+        return ()
+    try:
+        key = desk.signing_key()
+    except Mistake:
+        return ()
+    if seal.sealable(key) and Path(named.removesuffix(".pub")).expanduser().is_file():
+        return ()
+    path = desk.git_dir.absolute() / "gitqueue" / "age-identity"
+    recipient = seal.new_identity(path)
+    desk.configure({"gitqueue.identity": str(path)})
+    who = person.name if person else "NAME"
+    return (
+        f"your signing key cannot open sealed results; {path} can (keep a copy), once an owner has run:",
+        f"  gitqueue person add {who} --seal {recipient}",
     )
 
 
