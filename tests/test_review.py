@@ -156,3 +156,15 @@ def test_what_was_asked_for_is_there_for_plain_git_too(town: Town, rachel: Desk)
     rachel.git("fetch", "-q")
     assert "Round to five" in ok("git", "log", "-1", "origin/reviews/rachel/job", cwd=rachel.path)
     assert "Round to five" in done(rachel.gitqueue("show", "rachel/job")).out
+
+
+def test_an_owner_without_mock_data_has_some_drawn_and_is_told_to_look(town: Town) -> None:
+    owen = town.desk("owen")
+    (owen.path / "columns.yaml").write_text("rows: 20\ncolumns: {age: {range: [18, 90]}, sex: {values: [f, m]}}\n")
+    words = ("dataset", "add", "visits", "--mock", "people=auto", "--columns", owen.path / "columns.yaml")
+    said = done(owen.gitqueue(*words)).err
+    assert "drew people, which everybody of the site can read; its first rows:\nage,sex\n" in said
+    mock = ok("git", "show", "approved:datasets/visits/mock/people.csv", cwd=town.repository)
+    assert len(mock.splitlines()) == 21
+    refused = owen.gitqueue("dataset", "add", "more", "--mock", "people=auto")
+    assert (refused.code, "nothing says of what" in refused.err) == (2, True)

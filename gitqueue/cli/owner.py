@@ -286,13 +286,18 @@ def _pairs(words: tuple[str, ...], option: str) -> dict[str, str]:
 @click.option("--description", default="", help="What they are, how many rows.")
 @click.option("--asset", "assets", multiple=True, metavar="NAME=PATH", help="Where an asset's real data lie.")
 @click.option("--mock", "mocks", multiple=True, metavar="NAME=FILE", help="An asset's mock data; copied, public.")
+@click.option("--columns", metavar="FILE", help="What each column may hold; --mock NAME=auto draws rows from it.")
 @click.option("--identifier", "identifiers", multiple=True, metavar="COLUMN", help="A column that never leaves.")
 @click.option("--no-push", is_flag=True, help="Make the commit, and leave the pushing to git.")
 @click.pass_context
 def dataset_add(
     context: click.Context, /, name: str, assets: tuple[str, ...], mocks: tuple[str, ...], no_push: bool, **more: str
 ) -> None:
-    """Publish a dataset with its mock data; binds the real data where the site lies on this machine."""
+    """Publish a dataset with its mock data; binds the real data where the site lies on this machine.
+
+    `--mock NAME=auto --columns columns.yaml` draws mock rows from what that file says of each column, never from the
+    data: look at them before you push (--no-push).
+    """
     from gitqueue.steps import govern
 
     place = here(context, offline=no_push)
@@ -300,13 +305,28 @@ def dataset_add(
     without = [asset for asset in bound if asset not in mocked]
     if without:
         raise Mistake(f"asset {without[0]!r} has no mock data", step=f"--mock {without[0]}=FILE")
-    files = {asset: (Path(path).name, _content(path)) for asset, path in mocked.items()}
+    files = {asset: _mock(name, asset, path, more["columns"]) for asset, path in mocked.items()}
     wanted = govern.NewDataset(name, more["title"] or name, more["description"], files, tuple(more["identifiers"]))
     message = f"Add the dataset {name}"
     done = govern.change(place.clone, message, lambda queue: govern.add_dataset(queue, wanted), not no_push)
     _changed(done)
+    for asset in (asset for asset, path in mocked.items() if path == "auto"):
+        head = files[asset][1].decode().split("\n", 4)[:4]
+        show.note("\n".join([f"drew {asset}, which everybody of the site can read; its first rows:", *head]))
+        show.note("look at it, too, in the clone: git show HEAD --stat")
     if bound:
         _bind_or_say(place, name, bound)
+
+
+def _mock(dataset: str, asset: str, path: str, columns: str | None) -> tuple[str, bytes]:
+    """A mock file's name and bytes: as it lies there, or drawn."""
+    if path != "auto":
+        return Path(path).name, _content(path)
+    from gitqueue.rules import mock
+
+    if columns is None:
+        raise Mistake("--mock NAME=auto draws rows, but nothing says of what", step="--columns columns.yaml")
+    return f"{asset}.csv", mock.draw(mock.read(_content(columns), columns), f"{dataset}/{asset}")
 
 
 def _content(path: str) -> bytes:
