@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from conftest import JOB, Desk, Town, done, ok, run
 
+from gitqueue.rules import policy
+
 
 def state(town: Town, job: str) -> tuple[str, str | None]:
     row = json.loads(town.gitqueue("show", job, "--json").out)
@@ -355,6 +357,41 @@ def test_a_forged_approval_never_runs_and_the_runner_names_it(town: Town, signer
     assert "refs/heads/results/rachel/job" not in town.refs()
     ok("git", "update-ref", "refs/heads/approved", good, commit, cwd=town.repository)
     town.serve()
+
+
+def test_a_forged_owners_word_releases_nothing_and_tries_nothing(town: Town) -> None:
+    """Whoever has the server can make themselves an owner on `approved`: nobody whom the verified chain does not name
+    counts for the runner."""
+    held(town)
+    asked_for = town.desk("rachel").request("rachel/try")
+    desk, good = town.desk("stranger"), town.refs()["refs/heads/approved"]
+    desk.git("switch", "-q", "approved")
+    people = desk.path / ".gitqueue" / "people.yaml"
+    key = Path(f"{town.key('stranger')}.pub").read_text().strip()
+    people.write_text(people.read_text() + f'stranger: {{roles: [owner], keys: [{{key: "{key}"}}]}}\n')
+    parsed = policy.parse_people(people.read_bytes())
+    (desk.path / ".gitqueue" / "allowed_signers").write_text(policy.allowed_signers(parsed))
+    desk.git("commit", "-q", "-S", "-a", "-m", "I am an owner")
+    behind_the_gate(town, desk.git("rev-parse", "HEAD"), desk)
+    revision = town.refs()["refs/heads/requests/rachel/job"]
+    outputs = ok(
+        "git", "log", "-1", "--format=%(trailers:key=Outputs,valueonly)", "results/rachel/job", cwd=town.repository
+    )
+    words = {
+        "rachel/job": (revision, f"Decision: release\nOutputs: {outputs}"),
+        "rachel/try": (asked_for, "Decision: try-real"),
+    }
+    for job, (revision, said) in words.items():
+        note = ok("git", "commit-tree", "-S", f"{revision}^{{tree}}", "-p", revision, "-m", "Go on", "-m",
+                  f"{said}\nRevision: {revision}", cwd=desk.path, env={"GIT_DIR": str(desk.path / ".git")})  # fmt: skip
+        ok("git", "fetch", "-q", desk.path, f"{note}:refs/heads/reviews/{job}", "--force", cwd=town.repository)
+    done = town.once()
+    assert "refs/heads/approved" in done.err
+    assert "is signed with a key that this site does not know" in done.err
+    ok("git", "update-ref", "refs/heads/approved", good, cwd=town.repository)
+    assert state(town, "rachel/job")[0] == "held"
+    vault = town.site / "private" / "vault.git"
+    assert ok("git", "for-each-ref", "refs/tries", cwd=vault) == ""
 
 
 def test_a_rewritten_chain_is_refused_although_it_verifies_from_the_root(town: Town) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from gitqueue.adapters import executors, signatures
 from gitqueue.adapters.history import History
 from gitqueue.adapters.objects import Objects
-from gitqueue.adapters.queue import Queue
+from gitqueue.adapters.queue import Queue, Verified
 from gitqueue.adapters.settings import Site
 from gitqueue.errors import OperatorNeeded
 from gitqueue.rules.notes import compose
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Premises:
-    """What a step of the runner works with."""
+    """What a step of the runner works with. `verified` tells how far the chain is: nothing beyond it counts."""
 
     site: Site
     settings: RunnerSettings
+    verified: Verified | None = None
 
     @cached_property
     def objects(self) -> Objects:
@@ -42,7 +43,7 @@ class Premises:
 
     @cached_property
     def queue(self) -> Queue:
-        return Queue(self.history)
+        return Queue(self.history, verified=self.verified)
 
     @cached_property
     def key(self) -> "Ed25519PrivateKey":

@@ -1,6 +1,6 @@
 """The queue, as refs tell it: which jobs there are and where each stands. At the site, at the gate, in a clone."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from gitqueue import refs
@@ -17,6 +17,7 @@ from gitqueue.rules.notes import ResultText
 from gitqueue.rules.policy import People
 
 REMOTE = "refs/remotes/origin/"
+Verified = Callable[[], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +80,17 @@ class Job:
 
 
 class Queue:
-    """The jobs of one repository. `prefix` is where its refs lie: the site's own, or a clone's copies of them."""
+    """The jobs of one repository. `prefix` is where its refs lie: the site's own, or a clone's copies of them.
 
-    def __init__(self, history: History, prefix: str = refs.HEADS) -> None:
+    `verified` tells the tip of the chain as far as it was verified, to whom the branch alone proves nothing: whose word
+    counts, and what is approved, is then read there and nowhere else.
+    """
+
+    def __init__(self, history: History, prefix: str = refs.HEADS, verified: "Verified | None" = None) -> None:
         self.history = history
         self.objects = history.objects
         self._prefix = prefix
+        self._verified = verified
 
     def ref(self, name: str) -> str | None:
         """Where a ref of the site stands, by its name at the site."""
@@ -92,7 +98,9 @@ class Queue:
 
     @property
     def approved(self) -> str:
-        tip = self.ref(refs.APPROVED)
+        tip = self._verified() if self._verified else self.ref(refs.APPROVED)
+        if tip is None and self._verified:
+            raise Tampered("nothing of the chain could be verified")
         if tip is None:
             raise Tampered("there is no branch 'approved' here", step="git fetch, in a clone of the site")
         return tip

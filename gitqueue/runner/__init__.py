@@ -1,7 +1,7 @@
 """The runner: one loop that reconciles what the refs want with what is there. Woken by the hook, else by a poll.
 
 State is observed, never kept: the chain says what may run, the vault what was claimed, the spool what runs. A pass is
-`PASS`, in this order: `watch` looks, `work` acts, each on the `desk`; `service` is what makes a loop a service.
+`LOOK` and then `ACT`: `watch` looks, `work` and `ahead` act, each on the `desk`; `service` makes the loop a service.
 """
 
 from collections.abc import Callable
@@ -18,9 +18,8 @@ from gitqueue.steps import rehearse
 __all__ = ["runner_of", "serve"]
 
 POLL = 5.0
-PASS: tuple[Callable[[Desk], object], ...] = (
-    watch.settle,
-    watch.verify_chain,
+LOOK: tuple[Callable[[Desk], object], ...] = (watch.settle, watch.verify_chain)
+ACT: tuple[Callable[[Desk], object], ...] = (
     watch.scan,
     watch.look,
     work.attend,
@@ -40,14 +39,17 @@ def serve(site: Site, say: Say, once: bool) -> Tampered | None:
             if not once:
                 judge.keep()
             desk.settle()
-            begun = [step(desk) for step in PASS]
+            begun = [step(desk) for step in LOOK]
+            if desk.chain.tip:  # else nobody's word counts, and nothing of the site is known
+                begun += [step(desk) for step in ACT]
             if once and not any(flag is True for flag in begun) and desk.idle():
                 break
             bell.wait(_until(desk))
         desk.pool.shutdown()
         desk.ahead_pool.shutdown()
         watch.settle(desk)
-        watch.look(desk)
+        if desk.chain.tip:
+            watch.look(desk)
         desk.tips.keep()
         return desk.alarm
 

@@ -75,7 +75,7 @@ def _start(desk: Desk, kind: str, job: JobId, step: Callable[[Premises], str]) -
 def _guarded(desk: Desk, kind: str, job: JobId, step: Callable[[Premises], str]) -> None:
     desk.unready[kind, job] = monotonic() + RETRY
     try:
-        outcome = step(Premises(desk.site, desk.settings))
+        outcome = step(desk.room())
         desk.say(f"{job}: {kind}: {outcome}")
         del desk.unready[kind, job]
     except rehearse.Over:

@@ -60,13 +60,17 @@ class Desk:
         self.settings = self.site.settings()
         self.pool = ThreadPoolExecutor(min(self.settings.executor.jobs, STEPS) + 1, thread_name_prefix="job")
         self.ahead_pool = ThreadPoolExecutor(2, thread_name_prefix="ahead")
-        self.premises = Premises(self.site, self.settings)
+        self.premises = self.room()
         self.tips = memory.Tips(self.site)
         self.attempts: dict[JobId, int] = {}
         for claim in vault.claims(self.premises.vault):
             self.attempts[claim.job] = max(claim.number, self.attempts.get(claim.job, 0))
             self.starts.append((claim.at, claim.job.requester))
         self.chain = memory.recall(self.site, self.settings.root, self.attempts.keys())
+
+    def room(self) -> Premises:
+        """Premises for one thread. Whatever stands on `approved`, nobody's word counts beyond what was verified."""
+        return Premises(self.site, self.settings, lambda: self.chain.tip)
 
     def announce(self, text: str) -> None:
         """Say it, and have it in the audit, once."""
@@ -93,7 +97,7 @@ class Desk:
 
     def _guarded(self, job: JobId, step: Step) -> None:
         try:
-            step(Premises(self.site, self.settings))
+            step(self.room())
             self.later.pop(job, None)
         except GitqueueError as error:
             self._failed(job, "\n".join(f"{job}: {line}" for line in error.lines()))

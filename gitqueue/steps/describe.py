@@ -106,7 +106,7 @@ def _run(queue: Queue, job: Job) -> dict[str, Any] | None:
         "ended_at": _time(commits[0].date, 60) if over else None,
         "exit_code": None,
         "said": job.result.said or None,
-        "executor": "local",
+        "executor": None,  # where it ran is the site's own affair
     }
 
 
