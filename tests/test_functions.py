@@ -153,4 +153,4 @@ def test_a_function_runs_at_home_and_at_the_site_and_its_value_comes_back(
 def test_the_function_template_is_ready_to_run(rachel: Desk) -> None:
     done(rachel.gitqueue("new", "mine", "--template", "function"))
     done(rachel.gitqueue("check"))
-    assert "output result.json" in done(rachel.gitqueue("test")).out
+    assert "outputs    result.json (" in done(rachel.gitqueue("test")).out
