@@ -1,6 +1,7 @@
 """`try`: owners have a request run on the real data before they approve it, once for each decision."""
 
 import json
+import re
 
 import pytest
 from conftest import JOB, MAIN, Desk, Town, done, ok
@@ -39,8 +40,13 @@ def test_a_trial_runs_on_the_real_data_once_and_all_of_it_stays_in_the_vault(tow
     assert "radius,12.00,40" not in everything
     assert "radius,22.90,60" not in everything, "nothing of it is where a requester could fetch it"
     assert json.loads(town.gitqueue("show", "rachel/job", "--json").out)["state"] == "pending"
-    shown = done(town.desk("owen").gitqueue("outputs", "rachel/job")).out
+    owen = town.desk("owen")
+    shown = done(owen.gitqueue("outputs", "rachel/job")).out
     assert "radius,22.90,60" in shown
+    assert re.search(r"this is a trial of \w{12} on the real data, for owen\n", shown)
+    beside = done(owen.gitqueue("outputs", "rachel/job", "--diff")).out
+    assert re.search(r"^  feature radius\n +mean +12\.00 +22\.90\n +n +40 +60$", beside, re.M)
+    assert "-radius,12.00,40\n+radius,22.90,60\n" in beside
     assert "owen signed " in done(town.gitqueue("audit")).out
 
 

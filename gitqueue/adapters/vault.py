@@ -34,6 +34,36 @@ def find(vault: Objects, job: JobId, run: Mapping[str, object]) -> str | None:
     return next((commit for commit, said in line(vault, job) if wanted <= said.items()), None)
 
 
+def shown(vault: Objects, job: JobId, revision: str | None, outputs: str | None) -> str | None:
+    """The run that an owner is to look at: the one whose outputs wait, else the newest approved one, else the newest
+    trial of this revision, else the newest of all."""
+    if outputs is not None and vault.has(outputs):
+        return outputs
+    runs = list(line(vault, job))
+    wanted = (
+        (commit for commit, said in runs if ATTEMPT in said),
+        (commit for commit, said in runs if TRIAL in said and said.get("Revision") == revision),
+        (commit for commit, _ in runs),
+    )
+    return next((found for some in wanted for found in some), None)
+
+
+def rehearsed(vault: Objects, job: JobId, revision: str) -> str | None:
+    """The newest run of a revision on mock data."""
+    found = (commit for commit, said in line(vault, job) if REHEARSAL in said and said.get("Revision") == revision)
+    return next(found, None)
+
+
+def kind(said: Mapping[str, str]) -> str:
+    """Which run the trailers of a vault commit speak of, in words."""
+    revision = said.get("Revision", "")[:12]
+    if REHEARSAL in said:
+        return f"a run of {revision} on mock data"
+    if TRIAL in said:
+        return f"a trial of {revision} on the real data, for {said.get('By', '').replace(' ', ' and ')}"
+    return f"the approved run on the real data, attempt {said.get(ATTEMPT, '?')}"
+
+
 def keep(premises: Premises, job: JobId, run: Mapping[str, object], left: Mapping[str, bytes], now: float) -> str:
     """Commit what a run left; the commit. The first trailer in `run` tells it from every other run of the job, so it is
     kept once, however often this is done."""

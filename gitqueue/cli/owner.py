@@ -132,19 +132,25 @@ def try_(context: click.Context, job: str | None, real: str | None, message: str
     answers.have_tried(place, place.job_id(job), Decision.TRY_REAL if real else Decision.TRY_MOCK, message)
 
 
-@cloup.command(epilog="Example: gitqueue outputs rachel/bc-mean -o look/")
+@cloup.command(epilog="Example: gitqueue outputs rachel/bc-mean --diff")
 @click.argument("job", required=False)
+@click.option("--diff", "beside", is_flag=True, help="Beside what the same code wrote on the mock data.")
 @click.option("-o", "output", metavar="DIR", help="Write the files into this folder to look at them.")
 @show.as_json
 @show.offline
 @click.pass_context
-def outputs(context: click.Context, job: str | None, output: str | None, json_: bool, offline: bool) -> None:
+def outputs(
+    context: click.Context, /, job: str | None, beside: bool, output: str | None, json_: bool, offline: bool
+) -> None:
     """What a run left in the vault: files, values, flags and the log. For owners alone."""
     from gitqueue.cli import vault
     from gitqueue.steps import collect
 
     place = here(context, offline)
     found = place.job(job)
+    if beside:
+        vault.tell_pair(found, vault.pair(place, found))
+        return
     left = vault.left(place, found)
     if json_:
         show.document(left.document())

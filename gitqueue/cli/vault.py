@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,33 +12,40 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from gitqueue import refs
-from gitqueue.adapters import settings
+from gitqueue.adapters import difference, settings, vault
 from gitqueue.adapters.clone import Clone
 from gitqueue.adapters.objects import Objects
 from gitqueue.adapters.queue import Job
 from gitqueue.cli import show
 from gitqueue.cli.place import Place
 from gitqueue.errors import Mistake, No, NotAllowed
+from gitqueue.rules import comparison
+from gitqueue.rules.lifecycle import State
+from gitqueue.rules.notes import trailers
 from gitqueue.rules.release import LOG, OUTPUTS
 
-_SHOWN = 40  # lines of a text output
+_SHOWN, _WIDE, _CHANGES = 40, 80, 300  # lines of a text output, columns of the screen, lines of a difference
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A vault commit: the outputs, what was not declared, flags, the record of the run, its log."""
+    """A vault commit: which run it was (its trailers), the outputs, flags, the record of the run, its log and plan, and
+    what the parser said of the outputs."""
 
     commit: str
+    run: Mapping[str, str]
     files: dict[str, bytes]
     flags: list[dict[str, str]]
     ended: dict[str, Any]
     log: str
     plan: bytes | None
+    facts: Mapping[str, comparison.Facts]
 
     def document(self) -> dict[str, Any]:
         files = [{"name": name, "size": len(data)} for name, data in self.files.items()]
         return {
             "commit": self.commit,
+            "run": vault.kind(self.run),
             "files": files,
             "flags": self.flags,
             "refused": self.ended.get("refused", []),
@@ -50,20 +57,56 @@ class Left:
 
 
 def left(place: Place, job: Job) -> Left:
-    """Read the vault. Raises NotAllowed where it cannot be reached from here, No where it holds nothing of the job."""
+    """What the run left that counts now (`vault.shown`). Raises NotAllowed where the vault cannot be reached from here,
+    No where it holds nothing of the job."""
     with _vault(place, job) as objects:
-        commit = objects.ref(refs.outputs(job.id))
-        if commit is None:
-            raise No(f"{job.id} is {job.state}: its run has left nothing (yet)")
-        held = {path: objects.blob(entry.id) for path, entry in objects.files(objects.commit(commit).tree)}
+        return _read(objects, _commit(objects, job))
+
+
+def _commit(objects: Objects, job: Job) -> str:
+    commit = vault.shown(objects, job.id, job.revision, job.result.outputs if job.result else None)
+    if commit is None:
+        raise No(f"{job.id} is {job.state}: its run has left nothing (yet)")
+    return commit
+
+
+def _read(objects: Objects, commit: str) -> Left:
+    found = objects.commit(commit)
+    held = {path: objects.blob(entry.id) for path, entry in objects.files(found.tree)}
     return Left(
         commit,
-        {path.removeprefix("outputs/"): data for path, data in held.items() if path.startswith("outputs/")},
+        trailers(found.message)[1],
+        {path.removeprefix(OUTPUTS): data for path, data in held.items() if path.startswith(OUTPUTS)},
         json.loads(held.get("flags.json", b"[]")),
         json.loads(held.get("ended.json", b"{}")),
         held.get("log", b"").decode("utf-8", "replace"),
         held.get("plan.json"),
+        comparison.read(held.get("inspection.json")),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What a run on the real data left beside what the same code left on mock data; `changes` as git shows them."""
+
+    mock: Left
+    real: Left
+    changes: str
+
+
+def pair(place: Place, job: Job) -> Pair:
+    """Raises No where there are not two runs to compare."""
+    with _vault(place, job) as objects:
+        real = _read(objects, _commit(objects, job))
+        if vault.REHEARSAL in real.run:
+            raise No(f"{job.id} has run on mock data alone", step=f"gitqueue try {job.id} --real, or approve it")
+        mock = vault.rehearsed(objects, job.id, real.run.get("Revision") or job.revision or "")
+        if mock is None:
+            raise No(
+                f"{job.id} was not run on mock data: there is nothing beside it", step=f"gitqueue outputs {job.id}"
+            )
+        changes = difference.between(objects.path, mock, real.commit, paths=(OUTPUTS.rstrip("/"),))
+        return Pair(_read(objects, mock), real, changes)
 
 
 def named(place: Place, job: Job, names: Sequence[str], with_log: bool) -> tuple[str, ...] | None:
@@ -133,30 +176,85 @@ def _beside(url: str) -> str:
 
 
 def tell(job: Job, found: Left) -> None:
-    show.say(f"{job.id} is {job.state}; the vault has {found.commit[:12]}")
+    """All of one run: files, values, flags, log, and what an owner does next."""
+    _head(job, found)
+    for name, data in found.files.items():
+        show.say(f"\n--- {name} ({comparison.name(found.facts.get(name), len(data))})")
+        show.say(_shown(data, found.facts.get(name)))
+    _speak_of(found)
+    show.say("\n--- log")
+    show.say(found.log.rstrip() or "(empty)")
+    _next(job, found)
+
+
+def tell_pair(job: Job, found: Pair) -> None:
+    """The outputs on real data beside those on mock data: values side by side, then the difference as git shows it."""
+    _head(job, found.real)
+    show.say(f"beside it: {vault.kind(found.mock.run)}, {found.mock.commit[:12]}")
+    for name in dict.fromkeys((*found.mock.files, *found.real.files)):
+        _side_by_side(name, found)
+    _speak_of(found.real)
+    lines = found.changes.splitlines()
+    show.say("\n--- from mock to real, as git shows it")
+    show.say("\n".join(lines[:_CHANGES]) or "nothing differs")
+    if len(lines) > _CHANGES:
+        show.say(
+            f"… {len(lines) - _CHANGES} more lines, in the vault: git diff {found.mock.commit} {found.real.commit}"
+        )
+    _next(job, found.real)
+
+
+def _side_by_side(name: str, found: Pair) -> None:
+    runs = {"mock": found.mock, "real": found.real}
+    show.say(f"\n--- {name}")
+    if found.mock.files.get(name) == found.real.files.get(name):
+        show.say(f"  the same bytes on mock and real ({len(found.real.files[name]):,})")
+        return
+    for run, left in runs.items():
+        data = left.files.get(name)
+        show.say(f"  {run}: {'not written' if data is None else comparison.name(left.facts.get(name), len(data))}")
+    for line in comparison.side_by_side({run: left.facts.get(name) for run, left in runs.items()}):
+        show.say(line)
+
+
+def _head(job: Job, found: Left) -> None:
+    show.say(f"{job.id} is {job.state}; this is {vault.kind(found.run)}")
+    show.say(f"in the vault: {found.commit}")
     if found.ended.get("reason"):
         code = f" {found.ended['exit_code']}" if found.ended["reason"] == "exit-code" else ""
         detail = f": {found.ended['detail']}" if found.ended.get("detail") else ""
         show.say(f"it ended with {found.ended['reason']}{code}{detail}")
-    for name, data in found.files.items():
-        show.say(f"\n--- {name} ({len(data)} bytes)")
-        show.say(_shown(data))
+
+
+def _speak_of(found: Left) -> None:
+    show.say()
     for flag in found.flags:
         show.say(f"flag: {flag['file']}: {flag['reason']}")
     for refusal in found.ended.get("refused", []):
         show.say(f"stays: {refusal['name']}: {refusal['reason']}")
-    show.say("\n--- log")
-    show.say(found.log.rstrip() or "(empty)")
-    if str(job.state) == "held":
+
+
+def _next(job: Job, found: Left) -> None:
+    if any(map(_binary, found.files.values())):
+        show.say(f"\nto look at pictures and the like: gitqueue outputs {job.id} -o DIR")
+    if job.state is State.HELD:
         show.say(f"\nnext: gitqueue release {job.id}, or gitqueue withhold {job.id} -m WHY")
+    elif vault.TRIAL in found.run and job.state is State.PENDING:
+        show.say(f"\nnext: gitqueue approve {job.id}; outputs equal to these then go back without a second look")
 
 
-def _shown(data: bytes) -> str:
+def _binary(data: bytes) -> bool:
     try:
-        lines = data.decode().splitlines()
+        return "\0" in data.decode()
     except UnicodeDecodeError:
-        return "(binary: write it to a folder with -o and look at it there)"
-    if "\0" in data.decode():
-        return "(binary: write it to a folder with -o and look at it there)"
+        return True
+
+
+def _shown(data: bytes, facts: comparison.Facts | None) -> str:
+    if _binary(data):
+        return "  (no text)"
+    lines = data.decode().splitlines()
+    if max(map(len, lines), default=0) > _WIDE and (table := list(comparison.side_by_side({"value": facts}))):
+        return "\n".join(table)
     more = [f"… {len(lines) - _SHOWN} more lines"] if len(lines) > _SHOWN else []
     return "\n".join([*(line[:200] for line in lines[:_SHOWN]), *more])

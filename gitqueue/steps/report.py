@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from gitqueue.adapters import data, git
+from gitqueue.adapters import data, difference
 from gitqueue.adapters.objects import EMPTY_TREE
 from gitqueue.adapters.queue import Job, Queue
 from gitqueue.adapters.render import template
@@ -16,7 +16,7 @@ from gitqueue.rules.manifest import Manifest
 from gitqueue.rules.policy import RunnerSettings
 from gitqueue.rules.tree import File, escape
 
-_SAFE = ("--text", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--full-index")
+_ALL = "--text"  # a byte that no editor shows would hide a file from the diff
 _EARLIER = 5
 _LOCKS = 500  # of the newest approved jobs, in which a package counts as known
 
@@ -35,19 +35,13 @@ def changed(queue: Queue, job: Job, since: str) -> str:
         return _between(queue, job, since, _revision(job))
     folders = [queue.objects.at(queue.objects.commit(one).tree, job.id.folder) for one in (since, _revision(job))]
     old, new = (folder.id if folder else EMPTY_TREE for folder in folders)
-    return _diff(queue, old, new, f"--src-prefix=a/{job.id.folder}/", f"--dst-prefix=b/{job.id.folder}/")
+    prefixes = (f"--src-prefix=a/{job.id.folder}/", f"--dst-prefix=b/{job.id.folder}/")
+    return difference.between(queue.objects.path, old, new, (_ALL, *prefixes))
 
 
 def _between(queue: Queue, job: Job, old: str, new: str) -> str:
-    return _diff(queue, old, new, *(() if job.is_change else ("--", job.id.folder)))
-
-
-def _diff(queue: Queue, old: str, new: str, *more: str) -> str:
-    options = [word for word in more if word.startswith("--") and word != "--"]
-    paths = more[len(options) :]
-    # In the bare view git reads no .gitattributes of a working tree.
-    said = git.git("-c", "core.bare=true", "diff", *_SAFE, *options, old, new, *paths, cwd=queue.objects.path)
-    return escape(said.out.decode("utf-8", "replace"))
+    paths = () if job.is_change else (job.id.folder,)
+    return difference.between(queue.objects.path, old, new, (_ALL,), paths)
 
 
 def _revision(job: Job) -> str:

@@ -112,6 +112,7 @@ def _keep(premises: Premises, job: Job, wish: Trial, left: dict[str, bytes], out
     tree = premises.objects.at(premises.objects.commit(wish.revision).tree, job.id.folder)
     # `Chain` proves later that this was there before the approval: the approval is not among what had come by then.
     more = {
+        "Revision": wish.revision,
         "Code": tree.id if tree else None,
         "By": " ".join(sorted(wish.by)),
         "Outcome": outcome,

@@ -17,6 +17,7 @@ HEAD = 1 << 16  # bytes that a type is told by
 PIECE = 1 << 20
 CELL = 1 << 20  # characters of one CSV field
 COLUMNS, KEYS, NAME, FILES = 500, 500, 200, 2000  # how many are named, and how long a name may be
+ROWS, CELLS, SHOWN, SHOWN_BYTES = 40, 60, 60, 200_000  # for people: a table's first rows, columns, characters; of all
 WHOLE_JSON = 16 << 20  # bytes; parsing JSON takes about ten times its size
 DEPTH = 50
 DELIMITERS = ",\t;|"
@@ -33,9 +34,14 @@ MAGIC = (
 def main():
     csv.field_size_limit(CELL)
     sys.setrecursionlimit(10_000)
-    facts, size, left_out = {}, 0, 0
+    facts, size, left_out, shown = {}, 0, 0, 0
     for path, name in files(sys.argv[1]):
         entry = one(path, name)
+        head = len(json.dumps(entry.get("head")))
+        shown += head
+        if shown > SHOWN_BYTES:
+            shown -= head
+            entry.pop("head", None)
         size += len(json.dumps({name: entry})) + 2
         if size > OUTPUT or len(facts) >= FILES:
             left_out += 1
@@ -112,10 +118,12 @@ def table(path):
     with open(path, encoding="utf-8-sig", newline="") as file:
         delimiter = delimiter_of(file.read(HEAD))
         file.seek(0)
-        rows, header, widths = 0, [], set()
+        rows, header, widths, head = 0, [], set(), []
         for row in csv.reader(bounded(file), delimiter=delimiter):
             if row:
                 header = header or row
+                if 0 < rows <= ROWS:
+                    head.append([cell if len(cell) <= SHOWN else cell[:SHOWN] + "…" for cell in row[:CELLS]])
                 rows += 1
                 widths.add(len(row))
     return {
@@ -124,6 +132,7 @@ def table(path):
         "column_count": len(header),
         "rows": max(0, rows - 1),
         "ragged": len(widths) > 1,
+        "head": head,
     }
 
 
