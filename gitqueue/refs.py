@@ -83,6 +83,14 @@ def job_id(text: str) -> JobId:
     return JobId(requester, name)
 
 
+def slug(text: str) -> str:
+    """A person's words as a name: `Mean radius, by diagnosis` as mean-radius-by-diagnosis. Raises Mistake."""
+    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63].rstrip("-")
+    if not name:
+        raise Mistake(f"{text!r} makes no name of a-z, 0-9 and -", step="choose one with letters or digits in it")
+    return name
+
+
 def request(job: JobId) -> str:
     return str(Ref(Kind.REQUEST, job))
 

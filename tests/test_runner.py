@@ -427,3 +427,13 @@ def test_a_removed_results_branch_is_an_alarm_and_the_job_does_not_run_again(tow
     assert "refs/heads/results/rachel/one has gone" in done.err
     assert done.code == 4
     assert "refs/heads/results/rachel/one" not in town.refs()
+
+
+def test_the_operators_own_limit_holds_below_the_sites(town: Town, rachel: Desk, owen: Desk) -> None:
+    settings = town.site / "private" / "runner.yaml"
+    settings.write_text(settings.read_text() + "limits: {time: 1s}\n")
+    files = {"job.yaml": b"name: Slow\nrun: sleep 30\noutputs: [x.csv]\n"}
+    owen.approve(rachel.request("rachel/slow", files))
+    town.serve()
+    shown = json.loads(town.gitqueue("show", "rachel/slow", "--json").out)
+    assert (shown["state"], shown["reason"]) == ("failed", "time-limit")

@@ -27,17 +27,19 @@ Paths = Mapping[tuple[str, str], Path]  # (dataset, asset) -> where it lies on t
 @dataclass(frozen=True, slots=True)
 class Host:
     """Where runs are prepared: the folder of built environments, the account that jobs run as (None: no switching),
-    the runner's bell."""
+    the runner's bell; the most seconds that a run gets here, whatever policy says."""
 
     environments: Path
     uid: int | None
     gid: int | None
     wake: str | None = None
+    time: float | None = None
 
 
 def of_site(premises: Premises) -> Host:
     uid, gid = premises.sandbox_user
-    return Host(premises.site.spool / ENVIRONMENTS, uid, gid, str(premises.site.socket))
+    most = premises.settings.limits.time
+    return Host(premises.site.spool / ENVIRONMENTS, uid, gid, str(premises.site.socket), most and float(most))
 
 
 def evict(premises: Premises, now: float) -> tuple[str, ...]:
@@ -109,7 +111,9 @@ def prepare(folder: Path, host: Host, code: Code, site: SiteView, paths: Paths, 
         "data": {f"{name}/{asset}": digest(path) for (name, asset), path in paths.items()},
     }
     write_atomic(folder / "context.json", json.dumps(context).encode())
-    return replace(planning.plan(code.asked, site.policy, site.datasets, place), data=stood)
+    plan = planning.plan(code.asked, site.policy, site.datasets, place)
+    limits = replace(plan.limits, time=min(plan.limits.time, host.time or plan.limits.time))
+    return replace(plan, data=stood, limits=limits)
 
 
 def _entry(folder: Path) -> str:

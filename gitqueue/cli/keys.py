@@ -9,13 +9,14 @@ import click
 from gitqueue.adapters import seal
 from gitqueue.adapters.clone import Clone
 from gitqueue.errors import Mistake
+from gitqueue.steps import collect
 
 
 def unsealer(clone: Clone, identity: str | None) -> Callable[[bytes], bytes]:
     """Opens a sealed result with the named key, else with the one that git signs with."""
 
     def unseal(data: bytes) -> bytes:
-        key = Path(identity).expanduser() if identity else _signing_identity(clone)
+        key = Path(identity).expanduser() if identity else collect.identity(clone)
         try:
             return seal.unseal(data, key)
         except Mistake as error:
@@ -24,14 +25,3 @@ def unsealer(clone: Clone, identity: str | None) -> Callable[[bytes], bytes]:
         return seal.unseal(data, key, click.prompt(f"Passphrase of {key}", hide_input=True, err=True))
 
     return unseal
-
-
-def _signing_identity(clone: Clone) -> Path:
-    named = clone.config("gitqueue.identity") or clone.config("user.signingkey")
-    path = Path(named.removesuffix(".pub")).expanduser()
-    if not named or not path.is_file():
-        raise Mistake(
-            "these results are sealed, and your private key is in no file that git's configuration names",
-            step="name it: gitqueue results … --identity ~/.ssh/id_ed25519",
-        )
-    return path

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import cloup
 
+from gitqueue import refs
 from gitqueue.cli import show
 from gitqueue.cli.place import at_site, here
 from gitqueue.errors import Mistake, OperatorNeeded, Tampered
@@ -23,37 +24,20 @@ def init(
     context: click.Context, folder: str, owner: str | None, email: str | None, key: str | None, recovery: str | None
 ) -> None:
     """Make a new site: a repository to clone, a vault, and the signed first commit."""
-    import os
-
     from gitqueue.adapters.clone import NO_KEY, public_key, user_setting
-    from gitqueue.adapters.render import template
-    from gitqueue.adapters.resources import folder as resource
-    from gitqueue.steps import found, operate
+    from gitqueue.steps import found
 
-    path = (Path(context.obj) / folder).absolute()
-    name = _name(owner or user_setting("user.name"))
     address = email or user_setting("user.email")
     if not address:
         raise Mistake("the first owner has no e-mail address", step="--email YOU@EXAMPLE")
     signing = key or user_setting("user.signingkey")
     if not signing:
         raise Mistake("the first owner has no signing key", step=f"--key ~/.ssh/id_ed25519; or {NO_KEY}")
-    user = operate.SANDBOX_USER if os.geteuid() == 0 else None
-    if user:
-        operate.make_user(user)
-    site_name = _name(path.name)
-    documents = {
-        ".gitqueue/site.yaml": template("site/site.yaml").render(site=site_name, python=_python()).encode(),
-        ".gitqueue/REVIEW.md": (resource("templates") / "site" / "REVIEW.md").read_bytes(),
-        "README.md": template("site/README.md").render(site=site_name).encode(),
-    }
-    spare = public_key(recovery) if recovery else None
-    founder = found.Founder(name, address, public_key(signing), _signing(signing), spare)
-    site = found.found(path, founder, sys.executable, documents, user)
-    if user:
-        with suppress(OperatorNeeded):  # a file system without ACLs: doctor names it
-            operate.close_to(site, user)
-    show.say(f"made the site {site_name} in {folder}; its trust root is {site.settings().root}")
+    path = (Path(context.obj) / folder).absolute()
+    name = refs.slug(owner or user_setting("user.name"))
+    founder = found.Founder(name, address, public_key(signing), _signing(signing), recovery and public_key(recovery))
+    site = found.begin(path, founder)
+    show.say(f"made the site {refs.slug(path.name)} in {folder}; its trust root is {site.settings().root}")
     show.say(
         "each new request is run on mock data, in the sandbox, before anybody approves it; where that shall not be,"
     )
@@ -64,32 +48,9 @@ def init(
     show.say(f"  gitqueue -C {folder} serve                 # the runner")
 
 
-def _name(text: str) -> str:
-    import re
-
-    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63]
-    if not name:
-        raise Mistake(f"{text!r} makes no name of a-z, 0-9 and -", step="--owner NAME")
-    return name
-
-
 def _signing(key: str) -> str:
     path = Path(key).expanduser()
     return str(path.absolute()) if path.exists() else key
-
-
-def _python() -> str:
-    """The first system Python that jobs can use; 3.11 where there is none yet (doctor says so)."""
-    from gitqueue.adapters import environment
-    from gitqueue.errors import GitqueueError
-
-    for version in ("3.11", "3.12", "3.13", "3.14"):
-        try:
-            environment.interpreter(version)
-            return version
-        except GitqueueError:
-            continue
-    return "3.11"
 
 
 @cloup.command(epilog="Example: gitqueue -C cancer-centre serve")

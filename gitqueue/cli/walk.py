@@ -8,7 +8,7 @@ import click
 from gitqueue.cli import answers, show
 from gitqueue.cli.place import Place
 from gitqueue.errors import GitqueueError, No
-from gitqueue.rules.lifecycle import Decision, State
+from gitqueue.rules.lifecycle import Decision
 
 if TYPE_CHECKING:
     from gitqueue.adapters.queue import Job
@@ -40,8 +40,9 @@ def remember(place: Place, job: "Job") -> None:
 
 def waiting(place: Place) -> list["Job"]:
     """What waits for an owner who is not its requester, oldest first. Raises No where nothing does."""
-    me = place.me()
-    found = [job for job in place.queue.jobs() if job.state is State.PENDING and job.id.requester != me]
+    from gitqueue import acts
+
+    found = acts.waiting(place.queue, place.me())
     if not found:
         raise No("nothing waits for a review", step="gitqueue list --all shows what there was")
     return found

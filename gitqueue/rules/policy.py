@@ -514,6 +514,12 @@ class Sandbox(Strict, frozen=True, kw_only=True):
     user: str | None = None
 
 
+class OwnCaps(Strict, frozen=True, kw_only=True):
+    """What the operator allows a job at most, whatever site.yaml does; None: what that says."""
+
+    time: Seconds | None = None
+
+
 class RunnerSettings(Strict, frozen=True, kw_only=True):
     """`private/runner.yaml`: data is dataset -> asset -> path on this machine; `environments` how much room built
     environments may keep."""
@@ -524,6 +530,7 @@ class RunnerSettings(Strict, frozen=True, kw_only=True):
     executor: Executor = LocalExecutor()
     sandbox: Sandbox = Sandbox()
     environments: Bytes = Bytes(20 * 2**30)
+    limits: OwnCaps = OwnCaps()
     remote: None = None
 
 

@@ -11,7 +11,7 @@ from gitqueue.adapters.settings import Site
 from gitqueue.adapters.wake import Bell
 from gitqueue.errors import Tampered
 from gitqueue.runner import ahead, service, watch, work
-from gitqueue.runner.desk import Desk, Say
+from gitqueue.runner.desk import Cap, Desk, Say
 from gitqueue.runner.service import runner_of
 from gitqueue.steps import rehearse
 
@@ -28,16 +28,20 @@ ACT: tuple[Callable[[Desk], object], ...] = (
 )
 
 
-def serve(site: Site, say: Say, once: bool) -> Tampered | None:
-    """Be the site's runner until stopped; `once`: until nothing is left to do now. The alarm, if any."""
+def serve(site: Site, say: Say, once: bool, cap: Cap = lambda settings: settings) -> Tampered | None:
+    """Be the site's runner until stopped; `once`: until nothing is left to do now. The alarm, if any.
+
+    `cap` lowers what the operator's settings allow, for as long as this runner serves.
+    """
     with service.only_one(site), Bell(site.socket) as bell, Judge(site.private) as judge:
-        desk = Desk(site, say)
+        desk = Desk(site, say, cap)
         desk.premises.executor.prepare()
         rehearse.sweep(desk.premises)
         stop = service.Stop(desk)
         while not stop.over():
             if not once:
                 judge.keep()
+            desk.reread()
             desk.settle()
             begun = [step(desk) for step in LOOK]
             if desk.chain.tip:  # else nobody's word counts, and nothing of the site is known

@@ -15,11 +15,13 @@ from gitqueue.errors import GitqueueError, Tampered
 from gitqueue.refs import JobId
 from gitqueue.rules.journal import Entry, Event
 from gitqueue.rules.lifecycle import State
+from gitqueue.rules.policy import RunnerSettings
 
 RETRY = 30.0
 STEPS = 8  # at once: of the thousands of jobs that a cluster may have, few are being started or collected
 Say = Callable[[str], None]
 Step = Callable[[Premises], None]
+Cap = Callable[[RunnerSettings], RunnerSettings]
 
 
 @dataclass
@@ -38,6 +40,7 @@ class Desk:
 
     site: Site
     say: Say
+    cap: Cap = lambda settings: settings
     alarm: Tampered | None = None
     stopping: bool = False
     busy: dict[JobId, "Future[None]"] = field(default_factory=dict)
@@ -57,7 +60,8 @@ class Desk:
     _announced: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.settings = self.site.settings()
+        self.settings = self.cap(self.site.settings())
+        self._written = self.site.settings_file.read_bytes()
         self.pool = ThreadPoolExecutor(min(self.settings.executor.jobs, STEPS) + 1, thread_name_prefix="job")
         self.ahead_pool = ThreadPoolExecutor(2, thread_name_prefix="ahead")
         self.premises = self.room()
@@ -71,6 +75,18 @@ class Desk:
     def room(self) -> Premises:
         """Premises for one thread. Whatever stands on `approved`, nobody's word counts beyond what was verified."""
         return Premises(self.site, self.settings, lambda: self.chain.tip)
+
+    def reread(self) -> None:
+        """Take up what the operator has changed in runner.yaml since (all but how many jobs run at once): data that
+        were bound, and keys that count no more. What cannot be read changes nothing."""
+        try:
+            written = self.site.settings_file.read_bytes()
+            if written != self._written:
+                self._written = written
+                self.settings = self.cap(self.site.settings())
+                self.premises = self.room()
+        except (OSError, GitqueueError) as error:
+            self.say_once(f"runner.yaml stays as it was: {error}")
 
     def announce(self, text: str) -> None:
         """Say it, and have it in the audit, once."""

@@ -1,16 +1,20 @@
 """Found: make a new site: its repositories, its folders, the runner's key, and the signed first commit."""
 
+import os
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from gitqueue import refs
-from gitqueue.adapters import git, resources, signatures
+from gitqueue.adapters import environment, git, resources, signatures
+from gitqueue.adapters.accounts import SANDBOX_USER, close_to, make_user
 from gitqueue.adapters.clone import Clone
 from gitqueue.adapters.objects import Objects
 from gitqueue.adapters.render import template
 from gitqueue.adapters.settings import Site, is_site
-from gitqueue.errors import Mistake
+from gitqueue.errors import GitqueueError, Mistake, OperatorNeeded
 from gitqueue.model import FILE, RefMove
 from gitqueue.rules import policy
 
@@ -25,6 +29,35 @@ class Founder:
     key: str
     signing: str
     recovery: str | None = None
+
+
+def begin(path: Path, founder: Founder) -> Site:
+    """A new site as this machine allows it: with an account for jobs where we are root, the first system Python that
+    jobs can use, and the first documents from the templates."""
+    name, user = refs.slug(path.name), SANDBOX_USER if os.geteuid() == 0 else None
+    if user:
+        make_user(user)
+    documents = {
+        ".gitqueue/site.yaml": template("site/site.yaml").render(site=name, python=_python()).encode(),
+        ".gitqueue/REVIEW.md": (resources.folder("templates") / "site" / "REVIEW.md").read_bytes(),
+        "README.md": template("site/README.md").render(site=name).encode(),
+    }
+    site = found(path, founder, sys.executable, documents, user)
+    if user:
+        with suppress(OperatorNeeded):  # a file system without ACLs: doctor names it
+            close_to(site, user)
+    return site
+
+
+def _python() -> str:
+    """The first system Python that jobs can use; 3.11 where there is none yet (doctor says so)."""
+    for version in ("3.11", "3.12", "3.13", "3.14"):
+        try:
+            environment.interpreter(version)
+            return version
+        except GitqueueError:
+            continue
+    return "3.11"
 
 
 def found(path: Path, founder: Founder, python: str, documents: Mapping[str, bytes], sandbox_user: str | None) -> Site:

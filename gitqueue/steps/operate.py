@@ -2,7 +2,6 @@
 
 import os
 import pwd
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from time import time
 from typing import Any
 
 from gitqueue.adapters import data, git, limits, resources, sandbox, vault
+from gitqueue.adapters.accounts import SANDBOX_USER, close_line, close_to, make_user, make_user_line
 from gitqueue.adapters.edit import edit
 from gitqueue.adapters.files import write_atomic
 from gitqueue.adapters.history import History
@@ -25,8 +25,6 @@ from gitqueue.rules import policy, schedule
 from gitqueue.rules.authority import OWNER
 from gitqueue.rules.documents import nearest
 from gitqueue.rules.lifecycle import State
-
-SANDBOX_USER = "gitqueue-sandbox"
 
 
 def bind(site: Site, name: str, assets: Mapping[str, Path]) -> None:
@@ -121,35 +119,6 @@ def _accounts(site: Site) -> Iterator[Ailment]:
         )
 
 
-def make_user_line(user: str) -> str:
-    return f"useradd --system --no-create-home --shell /usr/sbin/nologin {user}"
-
-
-def make_user(user: str = SANDBOX_USER) -> None:
-    """Make the account that jobs run as, unless it is there. Raises OperatorNeeded with the line that makes it."""
-    try:
-        pwd.getpwnam(user)
-        return
-    except KeyError:
-        done = subprocess.run(make_user_line(user).split(), capture_output=True, check=False)
-    if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").strip()
-        raise OperatorNeeded(f"cannot make the account {user!r}: {said}", step=make_user_line(user))
-
-
-def close_to(site: Site, user: str) -> None:
-    """Keep the account that jobs run as out of the repository: what breaks out of a sandbox shall find nothing of the
-    site. (`private/` is the site's account's own, `spool/` must be passable.) Raises OperatorNeeded."""
-    done = subprocess.run(("setfacl", "-m", f"u:{user}:---", site.repository), capture_output=True, check=False)
-    if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").strip()
-        raise OperatorNeeded(f"cannot keep {user!r} out of {site.repository}: {said}", step=_close_line(site, user))
-
-
-def _close_line(site: Site, user: str) -> str:
-    return f"setfacl -m u:{user}:--- {site.repository}"
-
-
 def _sandbox(site: Site) -> Iterator[Ailment]:
     uid, gid = Premises(site, site.settings()).sandbox_user
     for problem in sandbox.problems(uid, gid):
@@ -158,7 +127,7 @@ def _sandbox(site: Site) -> Iterator[Ailment]:
         if not data.readable_by(site.repository / "HEAD", uid, gid):
             user = pwd.getpwuid(uid).pw_name
             what = f"the account {user!r}, which jobs run as, can read the site's repository from outside its sandbox"
-            yield Ailment(what, _close_line(site, user), partial(close_to, site, user), grave=False)
+            yield Ailment(what, close_line(site, user), partial(close_to, site, user), grave=False)
         for fault, line in data.closed_to(site.spool, uid, gid):
             yield Ailment(fault, line)
 
