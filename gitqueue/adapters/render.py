@@ -2,10 +2,12 @@
 
 import re
 import textwrap
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
 from gitqueue.adapters import resources
+from gitqueue.rules.rehearsal import told
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -28,6 +30,8 @@ def _environment() -> "Environment":
     environment.filters["quoted"] = quoted
     environment.filters["one_line"] = one_line
     environment.filters["mib"] = lambda count: f"{count / 2**20:.0f} MiB"
+    environment.filters["day"] = day
+    environment.filters["told"] = told
     environment.filters["hanging"] = hanging
     environment.filters["md"] = md
     environment.filters["md_block"] = md_block
@@ -48,6 +52,10 @@ def hanging(text: str, indent: int = 11, width: int = 78) -> str:
     """A long line broken into several, all but the first set in."""
     words = {"initial_indent": " " * indent, "subsequent_indent": " " * indent}
     return "\n".join(textwrap.wrap(text, width, **words, break_on_hyphens=False)).strip()  # type: ignore[arg-type]
+
+
+def day(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).date().isoformat()
 
 
 def md(text: str) -> str:

@@ -10,10 +10,11 @@ from gitqueue.cli import show
 from gitqueue.cli.owner import cancel, comment
 from gitqueue.cli.place import Place, here
 from gitqueue.errors import Mistake
-from gitqueue.rules.lifecycle import OPEN, State, next_step
+from gitqueue.rules.lifecycle import OPEN, Decision, State, next_step
 
 if TYPE_CHECKING:
     from gitqueue.adapters.queue import Job
+    from gitqueue.rules.authority import Note
 
 
 @cloup.command("list", epilog="Example: gitqueue list --state pending")
@@ -76,13 +77,30 @@ def show_(context: click.Context, job: str | None, sandbox: bool, json_: bool, o
         if row[name]:
             show.say(f"  {name.replace('_', ' ')}: {row[name]}")
     show.say(f"  datasets: {', '.join(row['datasets']) or 'none'}")
-    for said in row["decisions"]:
-        show.say(f"  {said['at']} {said['by'] or 'somebody unknown'}: {said['decision']}: {said['reason']}")
+    rehearsed = [note for note in found.notes if note.decision is Decision.REHEARSED]
+    for note in found.notes:
+        _show_note(note, whole=note not in rehearsed[:-1])
     if row["approval"]:
-        show.say(f"  approved by {row['approval']['by']} at {row['approval']['at']}: {row['approval']['reason']}")
+        show.say(f"  {row['approval']['at']} {row['approval']['by']}: approved: {row['approval']['reason']}")
     if row["run"] and row["run"]["said"]:
         show.say(f"  the runner said: {row['run']['said']}")
     show.say(f"next: {next_step(found.state)}")
+
+
+def _show_note(note: "Note", whole: bool) -> None:
+    """Who said what: all of it, or its first line."""
+    from textwrap import indent
+
+    from gitqueue.adapters.render import quoted
+    from gitqueue.rules.rehearsal import told
+    from gitqueue.steps import describe
+
+    said = describe.decision(note)
+    at = f" on {note.at}" if note.at else ""
+    first, *more = told(note).strip().splitlines() or [""]
+    show.say(f"  {said['at']} {said['by'] or 'somebody unknown'}: {said['decision']}{at}: {first}")
+    if more and whole:
+        show.say(indent(quoted("\n".join(more).strip("\n"), 70), "    "))
 
 
 def _show_walls(place: Place, job: "Job", json_: bool) -> None:

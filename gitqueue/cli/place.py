@@ -2,6 +2,7 @@
 
 # Imported inside the functions: `--help` and completion must not pay for git, YAML and templates.
 
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +44,14 @@ class Place:
                 step=f"gitqueue clone {self.site.repository} my-desk && cd my-desk",
             )
         return Clone(self.folder)
+
+    @cached_property
+    def at_hand(self) -> "Site | None":
+        """The site, where this is it, or where it lies on this machine and this person may read all of it."""
+        from gitqueue.adapters import settings
+
+        site = self.site or settings.find(Path(self.clone.url))
+        return site if site is not None and os.access(site.private, os.R_OK | os.X_OK) else None
 
     @cached_property
     def queue(self) -> "Queue":

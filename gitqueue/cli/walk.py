@@ -18,7 +18,7 @@ def read(place: Place, job: "Job", markdown: bool = False) -> str:
     """The report on a job; from now on this clone knows that its revision was read."""
     from gitqueue.steps import report
 
-    settings = place.site.settings() if place.site else None
+    settings = place.at_hand.settings() if place.at_hand else None
     text = report.report(place.queue, job, report.Reader(last_read(place, job), settings), markdown)
     remember(place, job)
     return text

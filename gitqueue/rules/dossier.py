@@ -57,3 +57,30 @@ def remarks(asked: Manifest, risky: Iterable[str], earlier: Mapping[str, str]) -
     if changed:
         found.append(f"the project's description is another than in {', '.join(changed[:3])}")
     return tuple(found)
+
+
+_SECTION = re.compile(r"(?m)^(?=diff --git )")
+_HASHES = re.compile(r"(?m)(?:^\+    --hash=sha256:[0-9a-f]{64}(?: \\)?(?:\n|\Z))+")
+
+
+def folded(diff: str, lock: str) -> str:
+    """A diff without the hashes of the file `lock` (its path in the tree): nobody reads them, and they are most of it.
+    All else of that file stays, and all of every other: there such a line may hide code."""
+    if not lock:
+        return diff
+    begins = f"diff --git a/{lock} b/{lock}\n"
+    return "".join(_HASHES.sub(_counted, part) if part.startswith(begins) else part for part in _SECTION.split(diff))
+
+
+def _counted(found: re.Match[str]) -> str:
+    return f"+    ({found[0].count('--hash')} hashes)\n"
+
+
+def used(note: str) -> str:
+    """What a rehearsal's note says of time and memory: `1.9 s, 75 MiB`; "" where it ran to no end."""
+    time, memory = _TOOK.search(note), _MEMORY.search(note)
+    return ", ".join(found[1] for found in (time, memory) if found)
+
+
+_TOOK = re.compile(r"(?m)\A(?:Ran|Failed) on mock data\b.*?(\d+\.\d s)$")
+_MEMORY = re.compile(r"(?m)^memory +(\d+ MiB)$")

@@ -62,6 +62,17 @@ def from_home(notes: Iterable[Note], requester: str, outputs: Mapping[str, str])
     return different(found, outputs) if digest(found) == told[-1].tested else (SOMETHING,)
 
 
+def told(note: Note) -> str:
+    """A note's words; where it tells of a run at home, the digests, which the rehearsal is held against, as their
+    number alone."""
+    if note.tested is None:
+        return note.reason
+    lines = note.reason.splitlines()
+    words = [line for line in lines if not _LINE.fullmatch(line.strip())]
+    count = len(lines) - len(words)
+    return "\n".join([*words, f"({count} files, by their digests)"] if count else words).strip()
+
+
 # when, and within what
 
 

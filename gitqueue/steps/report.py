@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from gitqueue import refs
 from gitqueue.adapters import data, difference
 from gitqueue.adapters.objects import EMPTY_TREE
 from gitqueue.adapters.queue import Job, Queue
@@ -112,6 +113,21 @@ class Dossier:
         return [note for note in self.job.notes if note.decision is not Decision.REHEARSED]
 
     @property
+    def thread(self) -> str | None:
+        """Where the conversation stands."""
+        return self.queue.ref(refs.review(self.job.id))
+
+    @property
+    def owners(self) -> int:
+        """How many of them must agree."""
+        return int(self.site.policy.approvals)
+
+    @property
+    def used(self) -> str:
+        """Time and memory of the rehearsal."""
+        return dossier.used(self.rehearsal.reason) if self.rehearsal else ""
+
+    @property
     def rehearsal(self) -> Note | None:
         """How this very revision ran on mock data."""
         found = [note for note in self.job.notes if note.decision is Decision.REHEARSED]
@@ -155,6 +171,17 @@ class Dossier:
                 yield job.id.name, group.description
 
     @property
+    def packaged(self) -> str:
+        new = ", ".join(one.name for one in self.packages if one.new) or "none"
+        return f"{len(self.packages)}, from {self.asked.environment}; new to this site: {new}"
+
+    @property
+    def never(self) -> str:
+        """The columns that never leave, of all data that it reads."""
+        known = [self.site.datasets[name] for name in self.asked.datasets if name in self.site.datasets]
+        return ", ".join(column for dataset in known for column in dataset.identifiers)
+
+    @property
     def structure(self) -> tuple[str, ...]:
         return dossier.structure(self.files)
 
@@ -194,7 +221,11 @@ class Dossier:
 
     @property
     def diff(self) -> str:
-        return diff(self.queue, self.job)
+        return self._folded(diff(self.queue, self.job))
+
+    def _folded(self, text: str) -> str:
+        lock = "" if self.job.is_change else self.asked.environment
+        return dossier.folded(text, f"{self.job.id.folder}/{lock}" if lock else "")
 
     @cached_property
     def since(self) -> str | None:
@@ -202,7 +233,7 @@ class Dossier:
 
     @property
     def changed(self) -> str:
-        return changed(self.queue, self.job, self.since) if self.since else ""
+        return self._folded(changed(self.queue, self.job, self.since)) if self.since else ""
 
     @property
     def checklist(self) -> str:
