@@ -11,16 +11,16 @@ import ctypes
 import fcntl
 import os
 import signal
-import socket
 import sys
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from gitqueue.adapters import confined, data, files, limits, sandbox
 from gitqueue.adapters.confined import Outcome, Setting
 from gitqueue.adapters.logs import Capture, Log
+from gitqueue.adapters.wake import wake
 from gitqueue.errors import GitqueueError, OperatorNeeded
 from gitqueue.model import Bind, Ended, Limits, Plan
 
@@ -78,7 +78,7 @@ def own(folder: str, lock: int, scheduled: bool = False) -> None:
             return
         files.write_atomic(f"{folder}/ended.json", files.encode(ended))
         if plan and plan.wake:
-            _wake(plan.wake)
+            wake(Path(plan.wake))
 
 
 def supervise(folder: str, plan: Plan, stop: Stop) -> Ended:
@@ -204,12 +204,6 @@ def _fault(error: Exception, started: float) -> Ended:
 
 def _last_words(folder: str) -> str:
     return _content(f"{folder}/log")[-1000:].decode(errors="replace").strip()
-
-
-def _wake(path: str) -> None:
-    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as wake:
-        wake.setblocking(False)
-        wake.sendto(b"ended", path)
 
 
 def _content(path: str) -> bytes:

@@ -13,13 +13,13 @@ from gitqueue.errors import Tampered
 from gitqueue.runner import ahead, service, watch, work
 from gitqueue.runner.desk import Cap, Desk, Say
 from gitqueue.runner.service import runner_of
-from gitqueue.steps import rehearse
 
 __all__ = ["runner_of", "serve"]
 
 POLL = 5.0
 LOOK: tuple[Callable[[Desk], object], ...] = (watch.settle, watch.verify_chain)
 ACT: tuple[Callable[[Desk], object], ...] = (
+    watch.sweep,
     watch.scan,
     watch.look,
     work.attend,
@@ -36,7 +36,6 @@ def serve(site: Site, say: Say, once: bool, cap: Cap = lambda settings: settings
     with service.only_one(site), Bell(site.socket) as bell, Judge(site.private) as judge:
         desk = Desk(site, say, cap)
         desk.premises.executor.prepare()
-        rehearse.sweep(desk.premises)
         stop = service.Stop(desk)
         while not stop.over():
             if not once:
@@ -48,7 +47,7 @@ def serve(site: Site, say: Say, once: bool, cap: Cap = lambda settings: settings
                 begun += [step(desk) for step in ACT]
             if once and not any(flag is True for flag in begun) and desk.idle():
                 break
-            bell.wait(_until(desk))
+            bell.wait(_until(desk), stop.fd)
         desk.pool.shutdown()
         desk.ahead_pool.shutdown()
         watch.settle(desk)

@@ -57,6 +57,7 @@ class Desk:
     unready: dict[tuple[str, JobId], float] = field(default_factory=dict)
     standings: dict[Path, Standing] = field(default_factory=dict)
     scanned: float = float("-inf")
+    swept: bool = False
     _announced: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -135,4 +136,5 @@ class Desk:
     def idle(self) -> bool:
         """Nothing is under way; what failed and may be tried again later does not count."""
         folders = {tuple(folder.name.split("+")[:2]) for folder in self.site.spool.glob("*+*+*")}
-        return not self.busy and not self.ahead and not folders - {(job.requester, job.name) for job in self.later}
+        wanted = {(job.requester, job.name) for job in self.open - self.frozen - self.later.keys()}
+        return not self.busy and not self.ahead and not folders & wanted

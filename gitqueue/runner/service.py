@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic
 
 from gitqueue.adapters.settings import Site
@@ -24,6 +24,9 @@ class Stop:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._until = float("inf")
+        # A handler alone would wait for the end of the loop's sleep: this descriptor ends it.
+        self.fd, told = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(told, warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, self._tell)
         signal.signal(signal.SIGINT, self._tell)
 
@@ -35,6 +38,8 @@ class Stop:
 
     def over(self) -> bool:
         """Whether to end now."""
+        with suppress(BlockingIOError):
+            os.read(self.fd, 64)
         if not self._desk.stopping or self._desk.busy or self._desk.ahead:
             return False
         running = [folder for folder, standing in self._desk.standings.items() if standing == "running"]

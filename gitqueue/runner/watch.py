@@ -11,7 +11,7 @@ from gitqueue.refs import JobId, Kind
 from gitqueue.rules.lifecycle import FINAL_RUNS, RERUNNABLE
 from gitqueue.rules.notes import ResultText, parse_result
 from gitqueue.runner.desk import Desk
-from gitqueue.steps import record, verify
+from gitqueue.steps import execute, record, rehearse, trial, verify
 
 SCAN = 60.0
 
@@ -49,6 +49,14 @@ def _remember(desk: Desk) -> None:
     desk.chain = replace(desk.chain, approvals=waiting)
     if desk.chain.tip:
         memory.keep(desk.site, desk.settings.root, desk.chain)
+
+
+def sweep(desk: Desk) -> None:
+    """At the start, once it is known whose word counts: end and remove what a killed runner left."""
+    if not desk.swept:
+        for step in (execute.sweep, rehearse.sweep, trial.sweep):
+            step(desk.premises)
+        desk.swept = True
 
 
 def scan(desk: Desk) -> None:

@@ -79,6 +79,8 @@ def _announce(premises: Premises, run: Attempt, now: float) -> str | None:
     ):
         return None
     old = former.results if former else None
+    if premises.objects.ref(refs.result(run.job)) != old:
+        return None
     text = ResultText(State.RUNNING, run.number).message(run.job)
     commit = premises.commit(premises.objects, approval.tree, [old or approval.id], text, now)
     move = RefMove(refs.result(run.job), old, commit)
@@ -125,6 +127,17 @@ def stop_wanted(job: Job) -> bool:
 def remove(run: Attempt) -> None:
     """Forget the job's folder: what mattered is in the vault."""
     spool.remove(run.folder)
+
+
+def sweep(premises: Premises) -> None:
+    """Remove the folders that a killed runner no longer came to remove: the refs tell that their runs are over."""
+    folders = list(premises.site.spool.glob("*+*+*"))
+    for folder, standing in premises.executor.standings(folders).items():
+        requester, name, number = folder.name.split("+")
+        found = premises.queue.job(JobId(requester, name)).result
+        over = found is not None and (found.state is not State.RUNNING or found.attempt > int(number))
+        if over and standing != "running":
+            spool.remove(folder)
 
 
 def faults(run: Attempt) -> str:

@@ -1,6 +1,6 @@
 """Record: what happened, appended to the audit and signed by the runner. The inbox is its only source."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gitqueue.adapters.premises import Premises
 
 _MOST_MOVES = 50
+_OWN = (Event.CLAIM, Event.RESULT, Event.REHEARSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ def _signer(history: History, moves: Sequence[RefMove]) -> Signer | None:
 def record(premises: "Premises", now: float) -> set[str]:
     """Settle what waits in the inbox and append it; the names of the refs that it says have moved.
 
-    The audit moves before a letter goes, so a crash in between finds the letter again, and its entry by its id.
+    The audit moves before a letter goes, so a crash in between finds the letter again, and its entry by its id. Where a
+    runner died between its letter and the move, there may be another letter of the same move, made in the same second.
     """
     inbox = premises.site.inbox
     letters = [*journal.letters(inbox), *journal.floods(inbox, now)]
@@ -64,7 +66,7 @@ def record(premises: "Premises", now: float) -> set[str]:
         return set()
     written = _written(premises, len(letters))
     ready = [(letter, entry) for letter in letters if (entry := journal.settled(premises.objects, letter, now))]
-    _append(premises, [entry for _, entry in ready if entry.id not in written], now)
+    _append(premises, list(_new([entry for _, entry in ready], written)), now)
     for letter, _ in ready:
         letter.path.unlink()
     return {move.name for _, entry in ready for move in entry.moves}
@@ -75,6 +77,17 @@ def _written(premises: "Premises", most: int) -> set[str]:
     tip = premises.objects.ref(refs.AUDIT)
     entries = journal.read(premises.objects, tip) if tip else ()
     return {entry.id for _, (_, entry) in zip(range(most + 1), entries, strict=False)}
+
+
+def _new(entries: Sequence[Entry], written: set[str]) -> Iterator[Entry]:
+    """What is not in the audit yet, and what the runner moved but once: its refs never come back to where they were."""
+    done: set[tuple[RefMove, ...]] = set()
+    for entry in entries:
+        own = entry.event in _OWN
+        if entry.id not in written and not (own and entry.moves in done):
+            yield entry
+        if own:
+            done.add(entry.moves)
 
 
 def _append(premises: "Premises", entries: Sequence[Entry], now: float) -> None:

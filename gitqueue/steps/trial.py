@@ -13,6 +13,7 @@ from gitqueue.adapters.premises import Premises
 from gitqueue.adapters.queue import Job
 from gitqueue.errors import GitqueueError, Tampered
 from gitqueue.model import RefMove
+from gitqueue.refs import JobId
 from gitqueue.rules import trial as rules
 from gitqueue.rules.authority import BEFORE_APPROVAL
 from gitqueue.rules.journal import Entry, Event
@@ -66,6 +67,23 @@ def attempt(premises: Premises, job: Job, wish: Trial, watch: Watch) -> str:
         return _keep(premises, job, wish, left, ended.reason or "ran")
     finally:
         spool.remove(folder)
+
+
+def sweep(premises: Premises) -> None:
+    """Remove the folders that a killed runner no longer came to remove: the vault has what was in them."""
+    folders = list(premises.site.spool.glob("try-*-*+*"))
+    for folder, standing in premises.executor.standings(folders).items():
+        _, decision, rest = folder.name.split("-", 2)
+        requester, _, name = rest.partition("+")
+        if standing != "running" and not _open(premises, JobId(requester, name), decision):
+            spool.remove(folder)
+
+
+def _open(premises: Premises, job: JobId, decision: str) -> bool:
+    """Whether a claimed trial has not come to the vault yet. `decision`: how its commit's id begins."""
+    claims = (name.rpartition("/")[2] for name in git.list_refs(premises.site.vault, refs.trial(job, "")))
+    claimed = [one for one in claims if one.startswith(decision)]
+    return any(vault.find(premises.vault, job, {vault.TRIAL: one}) is None for one in claimed)
 
 
 def _folder(premises: Premises, job: Job, wish: Trial) -> Path:
