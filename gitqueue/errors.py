@@ -18,6 +18,12 @@ class GitqueueError(Exception):
         super().__init__("; ".join(reasons))
         self.reasons: tuple[str, ...] = reasons
         self.step = step
+        if step:
+            self.add_note(f"next: {step}")
+
+    def _render_traceback_(self) -> list[str]:
+        """In a notebook: the message, as at the command line; no traceback for what a person can cause."""
+        return list(self.lines())
 
     def lines(self) -> Iterable[str]:
         """The message as people see it, a reason a line, the next step last."""
@@ -30,6 +36,26 @@ class No(GitqueueError):
     """The answer is no: a check found faults, a job failed."""
 
     exit_code = 1
+
+
+class JobFailed(No):
+    """A job that somebody waits for has ended without results."""
+
+
+class JobRejected(JobFailed):
+    """An owner has rejected it, or asked for changes."""
+
+
+class JobCancelled(JobFailed):
+    """It was withdrawn, or its run was stopped."""
+
+
+class ResultsWithheld(JobFailed):
+    """It ran, and an owner keeps its outputs at the site."""
+
+
+class TimedOut(No, TimeoutError):
+    """It has not ended yet; it goes on."""
 
 
 class Mistake(GitqueueError):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
 
+from gitqueue.adapters import wake
 from gitqueue.adapters.settings import Site
 from gitqueue.errors import OperatorNeeded
 from gitqueue.runner.desk import Desk
@@ -35,6 +36,7 @@ class Stop:
             sys.exit(1)
         self._desk.stopping = True
         self._until = monotonic() + DRAIN
+        wake.wake(self._desk.site.socket)  # or it would sleep on until its next poll
 
     def over(self) -> bool:
         """Whether to end now."""

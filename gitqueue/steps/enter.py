@@ -1,6 +1,7 @@
 """Enter: a person's clone of a site: git clone, signing by ssh, the pinned trust root, and an owner's hook."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,13 +28,17 @@ class Entered:
     next: tuple[str, ...]
 
 
-def clone(url: str, folder: Path, root: str | None) -> Entered:
-    """Clone a site. `root`: what its chain must begin with; without it, the server is trusted this once."""
+def clone(url: str, folder: Path, root: str | None, who: Mapping[str, str] | None = None) -> Entered:
+    """Clone a site. `root`: what its chain must begin with; without it, the server is trusted this once.
+
+    `who`: settings of git that tell who stands in this clone, where the person's own do not.
+    """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Mistake(f"{str(folder)!r} is there already", step="name another folder: gitqueue clone URL FOLDER")
     if root is not None and not refs.COMMIT.fullmatch(root):
         raise Mistake(f"{root!r} is no full commit id", step="ask the site's owners for the trust root")
     desk = clones.clone(url, folder.absolute())
+    desk.configure(who or {})
     queue = Queue(History(desk.objects()), REMOTE)
     tip = queue.ref(refs.APPROVED)
     if tip is None:

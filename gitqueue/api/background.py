@@ -1,0 +1,42 @@
+"""A site's runner beside a notebook: a process of its own that stops when the notebook does."""
+
+import os
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+from threading import Thread
+
+import msgspec
+
+from gitqueue import runner
+from gitqueue.adapters.settings import Site
+from gitqueue.rules.documents import Seconds
+from gitqueue.rules.policy import OwnCaps, RunnerSettings
+
+
+def lowered(settings: RunnerSettings, jobs: int, seconds: float) -> RunnerSettings:
+    """The operator's settings, with at most `jobs` at once, each for at most `seconds`."""
+    executor = msgspec.structs.replace(settings.executor, jobs=min(settings.executor.jobs, jobs))
+    time = Seconds(min(settings.limits.time or seconds, seconds))
+    return msgspec.structs.replace(settings, executor=executor, limits=OwnCaps(time=time))
+
+
+def _stop_with_parent() -> None:
+    """The pipe ends when whoever started us has gone, however that came."""
+    os.read(0, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def main(folder: str, jobs: str, seconds: str) -> None:
+    Thread(target=_stop_with_parent, daemon=True).start()
+    cap = partial(lowered, jobs=int(jobs), seconds=float(seconds))
+    runner.serve(Site(Path(folder)), _say, False, cap)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

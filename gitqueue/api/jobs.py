@@ -1,0 +1,342 @@
+"""A job, as its requester and its owner have it in Python: where it stands, what it holds, what may be done to it."""
+
+import os
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from gitqueue import acts
+from gitqueue.adapters import seal
+from gitqueue.adapters.files import lay_out
+from gitqueue.adapters.queue import Job as Seen
+from gitqueue.api.desk import Desk
+from gitqueue.api.waiting import wait_for
+from gitqueue.errors import GitqueueError, Mistake, No, NotAllowed
+from gitqueue.model import FILE, PROGRAM
+from gitqueue.rules.lifecycle import FINAL_RUNS, Decision, State, next_step
+from gitqueue.rules.tree import escape
+from gitqueue.steps import collect, describe, look, report, review
+
+
+class JobStatus(StrEnum):
+    """Where a job stands; equal to its word."""
+
+    pending = "pending"
+    changes_requested = "changes-requested"
+    rejected = "rejected"
+    approved = "approved"
+    suspended = "suspended"
+    running = "running"
+    held = "held"
+    withheld = "withheld"
+    completed = "completed"
+    failed = "failed"
+    cancelled = "cancelled"
+    interrupted = "interrupted"
+
+
+class Files(Mapping[str, bytes]):
+    """Files by their names; `text` for what is text, `save` to have them in a folder."""
+
+    def __init__(self, held: Mapping[str, bytes]) -> None:
+        self._held = dict(held)
+
+    def __getitem__(self, name: str) -> bytes:
+        return self._held[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{escape(name)}  {len(data):,} bytes" for name, data in self._held.items()) or "no files"
+
+    def text(self, name: str) -> str:
+        """A file as text; what is no UTF-8 shows as replacement characters."""
+        return self._held[name].decode("utf-8", "replace")
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write them below a folder, none over a file that is there; their paths."""
+        return collect.write(self._held, Path(folder))
+
+
+class Job:
+    """One job of a site. What it asks for is that of the revision that was there when you got hold of it; `status` is
+    asked anew each time."""
+
+    def __init__(self, desk: Desk, seen: Seen) -> None:
+        self._desk = desk
+        self._seen = seen
+
+    # what it is
+
+    @property
+    def uid(self) -> str:
+        """`requester/name`, for ever."""
+        return str(self._seen.id)
+
+    @cached_property
+    def _row(self) -> dict[str, Any]:
+        return describe.whole(self._desk.queue, self._seen)
+
+    @property
+    def name(self) -> str:
+        return str(self._row["name"])
+
+    @property
+    def description(self) -> str | None:
+        return self._row["description"] or None
+
+    @property
+    def purpose(self) -> str | None:
+        return self._row["purpose"] or None
+
+    @property
+    def project(self) -> str | None:
+        """The name of the project that it belongs to."""
+        found: str | None = self._row["project"]
+        return found
+
+    @property
+    def tags(self) -> list[str]:
+        return list(self._row["tags"])
+
+    @property
+    def datasets(self) -> list[str]:
+        return list(self._row["datasets"])
+
+    @property
+    def requester(self) -> str:
+        return self._seen.id.requester
+
+    @property
+    def requester_email(self) -> str:
+        """The requester's address as the site knows it; their name where it knows none."""
+        return str(self._row["requester_email"] or self.requester)
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When it was asked for, in UTC; None where the request has gone."""
+        at: str | None = self._row["created_at"]
+        return datetime.fromisoformat(at) if at else None
+
+    @property
+    def revision(self) -> str | None:
+        """The commit that this is."""
+        return self._seen.revision
+
+    # where it stands
+
+    def _now(self) -> Seen:
+        self._seen_now = self._desk.seen(self._seen.id)
+        return self._seen_now
+
+    @property
+    def status(self) -> JobStatus:
+        """Where the job stands now."""
+        return JobStatus(str(self._now().state))
+
+    @property
+    def reason(self) -> str | None:
+        """Why it stands so, where somebody, or the runner, has said."""
+        found: str | None = describe.summary(self._desk.queue, self._now())["reason"]
+        return found
+
+    @property
+    def next(self) -> str:
+        """Who acts next, and how."""
+        return next_step(self._now().state)
+
+    @property
+    def decisions(self) -> list[dict[str, Any]]:
+        """What was said on it, oldest first."""
+        return [describe.decision(note) for note in self._now().notes]
+
+    def wait(self, timeout: float | None = 600) -> "Job":
+        """Until it has ended, showing where it stands; the job, when it is completed.
+
+        Raises JobFailed (JobRejected, JobCancelled, ResultsWithheld) with the reason where it ended otherwise, and
+        TimedOut after `timeout` seconds (None: never).
+        """
+        wait_for(self, timeout)
+        return self
+
+    # what it holds
+
+    @cached_property
+    def files(self) -> Files:
+        """The files of this revision."""
+        queue = self._desk.queue
+        tree = queue.objects.commit(self._seen.revision or queue.approved).tree
+        folder = queue.objects.at(tree, self._seen.id.folder)
+        if folder is None:
+            raise No(f"{self.uid} holds no files")
+        found, refused = queue.history.files(folder.id, queue.history.site(queue.approved).policy)
+        if refused:
+            raise No(*refused)
+        return Files({file.path: file.content or b"" for file in found if file.mode in (FILE, PROGRAM)})
+
+    @cached_property
+    def code_folder(self) -> Path:
+        """A folder with exactly the files of this revision, byte by byte, to read; nothing in it can be executed. It
+        stays, whatever becomes of the job."""
+        folder = (
+            self._desk.clone.git_dir.absolute() / "gitqueue" / "code" / (self.revision or "")[:16] / self._seen.id.name
+        )
+        if not folder.exists():
+            new = folder.with_name(f".{folder.name}-{os.getpid()}")
+            new.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lay_out(new, ((name, False, data) for name, data in self.files.items()))
+            for path in (*new.rglob("*"), new):
+                path.chmod(0o555 if path.is_dir() else 0o444)
+            new.rename(folder)
+        return folder
+
+    def diff(self) -> str:
+        """What the request adds, as git shows it, but not to be fooled."""
+        text = report.diff(self._desk.queue, self._seen)
+        self._read()
+        return text
+
+    def report(self) -> str:
+        """All that an owner decides by, as `gitqueue review` has it."""
+        text = report.report(self._desk.queue, self._seen, report.Reader(settings=self._settings()))
+        self._read()
+        return text
+
+    def _settings(self) -> Any:
+        here = self._desk.here
+        return here.settings() if here is not None and os.access(here.settings_file, os.R_OK) else None
+
+    def _read(self) -> None:
+        """From now on this clone knows that its owner has read this revision."""
+        self._desk.clone.fetch()
+        review.remember_read(self._desk.clone, self._seen)
+
+    @property
+    def findings(self) -> list[str]:
+        """What speaks against it: what the site would refuse, and what its owners should look at."""
+        dossier = report.Dossier(self._desk.queue, self._seen, report.Reader())
+        return [*dossier.against, *(() if self._seen.is_change else dossier.remarks)]
+
+    # what an owner does
+
+    def approve(self, reason: str = "") -> "Job":
+        """Sign the merge of this very revision (or endorse it, where more owners are needed). The runner then runs it.
+
+        Raises Mistake where it has changed since, or there is nothing to approve.
+        """
+        name = self._desk.must_own("to approve")
+        me = acts.Signer(self._desk.clone, self._fetched(), name)
+        acts.approve(me, [self._seen.id], reason, {self._seen.id: self.revision or ""})
+        return self
+
+    def reject(self, reason: str) -> "Job":
+        """Say no, and why; everybody of the site can read it."""
+        return self._decide(Decision.REJECTED, reason)
+
+    deny = reject
+
+    def request_changes(self, reason: str) -> "Job":
+        """Say what is to be changed before it can be approved."""
+        return self._decide(Decision.CHANGES_REQUESTED, reason)
+
+    def comment(self, text: str) -> "Job":
+        return self._decide(Decision.COMMENT, text)
+
+    def cancel(self, reason: str = "") -> "Job":
+        """Withdraw a request, or stop its run."""
+        return self._decide(Decision.CANCEL, reason)
+
+    def rerun(self, reason: str = "") -> "Job":
+        """Have it run once more, where it failed or was interrupted."""
+        return self._decide(Decision.RERUN, reason)
+
+    def withhold(self, reason: str) -> "Job":
+        """Keep a held job's outputs at the site for good."""
+        return self._decide(Decision.WITHHOLD, reason)
+
+    def release(self, *names: str, reason: str = "", log: bool = False) -> "Job":
+        """Let a held job's outputs go to the requester: all, or those named; `log`: the run's log, too."""
+        self._desk.must_own("to release")
+        waits, found = self._now().result, self._seen_now
+        going = look.named(self._place, found, names, log) if waits and waits.outputs else None
+        spoken = review.Spoken(Decision.RELEASE, reason, outputs=waits.outputs if waits else None, files=going)
+        review.decide(self._desk.clone, found.id, spoken)
+        return self
+
+    def _decide(self, decision: Decision, reason: str) -> "Job":
+        if self._now().revision != self.revision:
+            raise Mistake(f"{self.uid} has changed since you got hold of it", step="take it anew from the list")
+        acts.decide(self._desk.clone, self._seen_now, decision, reason)
+        return self
+
+    def _fetched(self) -> Any:
+        self._desk.clone.fetch()
+        return self._desk.own_queue
+
+    # what came of it
+
+    @property
+    def _place(self) -> Any:
+        return self._desk.here or self._desk.clone
+
+    @property
+    def outputs(self) -> Files:
+        """For an owner: what its newest run left in the vault, released or not."""
+        self._desk.must_own("what was not released")
+        return Files(look.left(self._place, self._now()).files)
+
+    def logs(self) -> str:
+        """For an owner, the log of its run, or of its newest run on mock data; for others, what was released of it.
+
+        Raises No where there is none for you.
+        """
+        if self._owns:
+            live = sorted(self._desk.here.spool.glob(f"{self.uid.replace('/', '+')}+*/log")) if self._desk.here else []
+            return live[-1].read_text(errors="replace") if live else look.left(self._place, self._now()).log
+        log = next((name for name in ("run.log", "run-1.log") if name in self.results), None)
+        if log is None:
+            raise No(f"the log of {self.uid} stays at the site", step="ask an owner to release it")
+        return self.results.text(log)
+
+    @property
+    def _owns(self) -> bool:
+        try:
+            self._desk.must_own("the log")
+        except NotAllowed:
+            return False
+        return True
+
+    @property
+    def results(self) -> Files:
+        """The released files, checked against their signature and provenance, and unsealed."""
+        clone = self._desk.clone
+        found = collect.results(self._desk.queue, self._now(), lambda data: seal.unseal(data, collect.identity(clone)))
+        return Files(found)
+
+    # how it looks
+
+    def __repr__(self) -> str:
+        name = "" if self.name == self._seen.id.name else f" ({escape(self.name)})"
+        return f"{self.uid}{name}: {self.status}; next: {self.next}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Job) and (self.uid, self.revision) == (other.uid, other.revision)
+
+    def __hash__(self) -> int:
+        return hash((self.uid, self.revision))
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, one way or another."""
+        return self._now().state in OVER
+
+
+OVER = FINAL_RUNS | {State.REJECTED, State.CHANGES_REQUESTED}
+__all__ = ["OVER", "Files", "GitqueueError", "Job", "JobStatus"]
