@@ -132,6 +132,8 @@ def _site() -> "Site":
             "this site takes no pushes of other accounts through the file system",
             step="push over ssh: git remote set-url origin ssh://ACCOUNT@HOST/…/site.git",
         )
+    if not site.settings_file.is_file():
+        raise NotAllowed(f"{site.repository} is no site that takes pushes: is it the mirror of one that a forge hosts?")
     return site
 
 

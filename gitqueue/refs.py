@@ -124,3 +124,12 @@ _CLAIM = re.compile(rf"refs/claims/({NAME.pattern})/({NAME.pattern})/([1-9][0-9]
 def parse_claim(name: str) -> tuple[JobId, int] | None:
     found = _CLAIM.fullmatch(name)
     return (JobId(found[1], found[2]), int(found[3])) if found else None
+
+
+_PULL = re.compile(r"refs/(?:pull|merge-requests)/([1-9][0-9]{0,8})/head")
+
+
+def parse_pull(name: str) -> int | None:
+    """The number of the pull request (GitHub, Gitea) or merge request (GitLab) whose head a forge's ref is."""
+    found = _PULL.fullmatch(name)
+    return int(found[1]) if found else None

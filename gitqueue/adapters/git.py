@@ -5,6 +5,8 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
 
 from gitqueue.errors import GitqueueError, Mistake
 from gitqueue.model import RefMove
@@ -57,12 +59,18 @@ def git(
     timeout: float = 60,
     stdin: bytes = b"",
     extra: Mapping[str, str] | None = None,
+    largest: int | None = None,
 ) -> Answer:
-    """Run git in `cwd`. Raises GitFailed for any exit code that is not in `ok`, or after `timeout` seconds."""
-    command = ("git", "-c", "safe.directory=*", *argv)
+    """Run git in `cwd`. Raises GitFailed for any exit code that is not in `ok`, or after `timeout` seconds.
+
+    `largest`: bytes of the largest file that it may write, and that it may say: for what a stranger's machine sends.
+    """
+    command: tuple[str, ...] = ("git", "-c", "safe.directory=*", *argv)
+    if largest is not None:
+        command = ("prlimit", f"--fsize={largest}", "--core=0", *command)
     env = {**environment(), **(extra or {})}
     try:
-        done = subprocess.run(command, cwd=cwd, env=env, input=stdin, capture_output=True, timeout=timeout, check=False)
+        done = _run(command, largest is not None, cwd=cwd, env=env, input=stdin, timeout=timeout)
     except FileNotFoundError as error:
         raise Mistake(f"cannot run git in {str(cwd)!r}: {error.strerror}", step="apt-get install git") from error
     except subprocess.TimeoutExpired as error:
@@ -72,6 +80,17 @@ def git(
         said = answer.err.decode("utf-8", "replace").strip()[:2000]
         raise GitFailed(f"git {argv[0]} ended with {answer.code}: {said}")
     return answer
+
+
+def _run(command: Sequence[str], bounded: bool, **how: Any) -> "subprocess.CompletedProcess[bytes]":
+    """The program with all that it says. `bounded`: into files, which its limits hold, unlike our memory."""
+    if not bounded:
+        return subprocess.run(command, capture_output=True, check=False, **how)
+    with TemporaryFile() as out, TemporaryFile() as err:
+        done = subprocess.run(command, stdout=out, stderr=err, check=False, **how)
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(command, done.returncode, out.read(), err.read())
 
 
 def version() -> tuple[int, ...]:

@@ -185,6 +185,15 @@ class History:
         met = chain.find(ids)
         return (ids[:met], ids[met]) if met is not None else (ids[:LONGEST_REQUEST], None)
 
+    def asked_by(self, tip: str, approved: str) -> JobId | None:
+        """The one job whose folder the line of commits from the chain to `tip` changes; None where it is not one."""
+        ids, fork = self._line(tip, approved)
+        if not ids or fork is None:
+            return None
+        changed = self.objects.changes(self.objects.commit(fork).tree, self.objects.commit(tip).tree, 3)
+        jobs = [path for path in changed if _is_job_folder(path)]
+        return refs.job_id(jobs[0].removeprefix("jobs/")) if len(jobs) == 1 else None
+
     def _outside(self, job: JobId, commit: Commit) -> list[str]:
         if len(commit.parents) != 1:
             return []

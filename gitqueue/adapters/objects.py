@@ -42,8 +42,9 @@ class TooMuch(Tampered):
 class Objects:
     """One repository's objects. Not for use by two threads at once: open another."""
 
-    def __init__(self, repository: Path, *, pushed: bool = False) -> None:
-        """`pushed`: see the objects of the push in progress, too (inside pre-receive alone)."""
+    def __init__(self, repository: Path, *, pushed: bool = False, beside: Path | None = None) -> None:
+        """`pushed`: see the objects of the push in progress, too (inside pre-receive alone); `beside`: those of another
+        repository."""
         self.path = repository
         flags = RepositoryOpenFlag.FROM_ENV if pushed else RepositoryOpenFlag.NO_SEARCH
         # libgit2 ignores core.fsync; without this a power cut can leave a ref that points at an empty object.
@@ -51,6 +52,8 @@ class Objects:
         pygit2.option(pygit2.enums.Option.SET_OWNER_VALIDATION, 0)
         self._repository = pygit2.Repository(str(repository), flags)
         self._odb = self._repository.odb
+        if beside is not None:
+            self._odb.add_disk_alternate(str(beside / "objects"))
         self._trees: dict[str, dict[bytes, Row]] = {}
         self._rows_kept = 0
         self._commits: dict[str, Commit] = {}

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from gitqueue.adapters import executors, signatures
+from gitqueue.adapters import executors, git, signatures
+from gitqueue.adapters.forge import Forge
 from gitqueue.adapters.history import History
 from gitqueue.adapters.objects import Objects
 from gitqueue.adapters.queue import Queue, Verified
 from gitqueue.adapters.settings import Site
 from gitqueue.errors import OperatorNeeded
+from gitqueue.model import RefMove
 from gitqueue.rules.notes import compose
 from gitqueue.rules.policy import RunnerSettings
 
@@ -44,6 +46,18 @@ class Premises:
     @cached_property
     def queue(self) -> Queue:
         return Queue(self.history, verified=self.verified)
+
+    @cached_property
+    def forge(self) -> Forge | None:
+        """Where the site is hosted; None where people push to this machine."""
+        return Forge(self.site, self.settings.remote) if self.settings.remote else None
+
+    def publish(self, move: RefMove) -> bool:
+        """Compare-and-swap of a ref that others may move, too: at the forge first, where people see it. False: it stood
+        elsewhere. Raises Away where the forge cannot be asked."""
+        if self.forge is not None and not self.forge.push(move):
+            return False
+        return git.move_refs(self.site.repository, [move])
 
     @cached_property
     def key(self) -> "Ed25519PrivateKey":

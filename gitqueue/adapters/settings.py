@@ -12,7 +12,8 @@ from gitqueue.rules.policy import RunnerSettings
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A site's folder. `repository` is what people clone; `private` is the site account's alone."""
+    """A site's folder. `repository` is what people clone, or, where a forge hosts the site, the runner's mirror of it;
+    `private` is the site account's alone."""
 
     path: Path
 
@@ -22,7 +23,8 @@ class Site:
 
     @property
     def repository(self) -> Path:
-        return self.path / "site.git"
+        mirror = self.private / "site.git"
+        return mirror if os.path.isdir(mirror) else self.path / "site.git"
 
     @property
     def spool(self) -> Path:
@@ -84,7 +86,9 @@ class Site:
 
 
 def is_site(path: Path) -> bool:
-    return (path / "site.git").is_dir() and (path / "private").is_dir()
+    private = path / "private"
+    repository = any(os.path.isdir(folder / "site.git") for folder in (path, private))
+    return repository and os.path.isdir(private)
 
 
 def find(start: Path) -> Site | None:

@@ -8,7 +8,7 @@ import click
 import cloup
 
 from gitqueue import refs
-from gitqueue.cli import show
+from gitqueue.cli import hosting, show
 from gitqueue.cli.place import at_site, here
 from gitqueue.errors import Mistake, OperatorNeeded, Tampered
 
@@ -19,12 +19,20 @@ from gitqueue.errors import Mistake, OperatorNeeded, Tampered
 @click.option("--email", help="Their e-mail address (default: git's user.email).")
 @click.option("--key", help="Their ssh key (default: git's user.signingkey).")
 @click.option("--recovery-key", "recovery", metavar="FILE.pub", help="An offline key that may change people alone.")
+@click.option("--remote", metavar="URL", help="An empty repository on a forge, which is to host the site.")
+@click.option(
+    "--forge", type=click.Choice(hosting.KINDS), help="What kind of forge that is (default: as its name says)."
+)
 @click.pass_context
 def init(
-    context: click.Context, folder: str, owner: str | None, email: str | None, key: str | None, recovery: str | None
+    context: click.Context, /, folder: str, owner: str | None, email: str | None, key: str | None, **more: str
 ) -> None:
-    """Make a new site: a repository to clone, a vault, and the signed first commit."""
+    """Make a new site: a repository to clone, a vault, and the signed first commit.
+
+    With --remote the repository that people clone lies on a forge, and this machine reaches out to it.
+    """
     from gitqueue.adapters.clone import NO_KEY, public_key, user_setting
+    from gitqueue.rules import policy
     from gitqueue.steps import found
 
     address = email or user_setting("user.email")
@@ -33,17 +41,23 @@ def init(
     signing = key or user_setting("user.signingkey")
     if not signing:
         raise Mistake("the first owner has no signing key", step=f"--key ~/.ssh/id_ed25519; or {NO_KEY}")
+    remote = policy.remote(more["remote"]) if more.get("remote") else None
+    kind = more.get("forge") or hosting.kind_of(remote or "")
     path = (Path(context.obj) / folder).absolute()
     name = refs.slug(owner or user_setting("user.name"))
-    founder = found.Founder(name, address, public_key(signing), _signing(signing), recovery and public_key(recovery))
-    site = found.begin(path, founder)
+    spare = public_key(more["recovery"]) if more.get("recovery") else None
+    founder = found.Founder(name, address, public_key(signing), _signing(signing), spare)
+    site = found.begin(path, founder, remote, hosting.documents(kind) if remote else {})
     show.say(f"made the site {refs.slug(path.name)} in {folder}; its trust root is {site.settings().root}")
     show.say(
         "each new request is run on mock data, in the sandbox, before anybody approves it; where that shall not be,"
     )
     show.say("in an owner's clone: gitqueue policy set rehearse=manual")
-    show.say("next:")
-    show.say(f"  gitqueue clone {folder}/site.git my-desk   # then, in it, dataset add and person add")
+    if remote:
+        hosting.host(site, kind, remote)
+    else:
+        show.say("next:")
+        show.say(f"  gitqueue clone {folder}/site.git my-desk   # then, in it, dataset add and person add")
     show.say(f"  gitqueue -C {folder} doctor                # whether jobs can run here")
     show.say(f"  gitqueue -C {folder} serve                 # the runner")
 
@@ -67,6 +81,8 @@ def serve(context: click.Context, once: bool) -> None:
     if problems:
         raise OperatorNeeded(*problems)
     alarm = runner.serve(site, show.note, once)
+    if alarm is not None and not isinstance(alarm, Tampered):
+        raise alarm
     if alarm is not None:
         raise Tampered("the runner found tampering; its words stand above", step="mend it, then start the runner again")
 
@@ -119,6 +135,8 @@ def status(context: click.Context, json_: bool) -> None:
     who = f"runner: process {found['runner']}" if found["runner"] else "runner: none; start it with gitqueue serve"
     paused = f" ({place.site.paused}; gitqueue resume)" if place.site.paused else ""
     show.say(f"site {found['site']}, approved at {found['approved'][:12]}\n{who}{paused}")
+    if found["forge"]:
+        show.say(f"forge: {found['forge']['url']}, last answered at {found['forge']['heard_at'] or 'no time yet'}")
     for warning in found["warnings"]:
         show.say(f"warning: {warning}")
     show.table(

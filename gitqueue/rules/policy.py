@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Meta
 
 from gitqueue import refs
+from gitqueue.errors import Mistake
 from gitqueue.rules.documents import Bytes, Faulty, Seconds, capped, parse, path_faults, quote, text_faults
 
 SITE = ".gitqueue/site.yaml"
@@ -36,6 +37,15 @@ Suffix = Annotated[str, Meta(pattern=r"\A\.[a-z0-9]{1,16}\Z", description="a suf
 Root = Annotated[str, Meta(pattern=rf"\A{refs.COMMIT.pattern}\Z", description="a commit's id of 40 hex digits")]
 Print = Annotated[str, Meta(pattern=r"\ASHA256:[A-Za-z0-9+/]{43}\Z", description="a fingerprint, SHA256:…")]
 HostPath = Annotated[str, Meta(pattern=r"\A/[^\x00-\x1f\x7f]*\Z", description="an absolute path")]
+# Credentials in a URL show in lists of processes and in logs; `ext::` and options run programs.
+Remote = Annotated[
+    str,
+    Meta(
+        pattern=r"\A(?:https?://[A-Za-z0-9._-]+(?::[0-9]+)?/|ssh://[A-Za-z0-9@._-]+(?::[0-9]+)?/|"
+        r"[A-Za-z0-9_][A-Za-z0-9._-]*@[A-Za-z0-9._-]+:|/)[A-Za-z0-9._/~+-]+\Z",
+        description="a URL of https or ssh without a password in it, as in git@github.com:centre/site.git",
+    ),
+]
 SlurmWord = Annotated[
     str, Meta(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9_.,@-]{0,200}\Z", description="a name known to Slurm")
 ]
@@ -522,7 +532,7 @@ class OwnCaps(Strict, frozen=True, kw_only=True):
 
 class RunnerSettings(Strict, frozen=True, kw_only=True):
     """`private/runner.yaml`: data is dataset -> asset -> path on this machine; `environments` how much room built
-    environments may keep."""
+    environments may keep; `remote` the forge that hosts the site."""
 
     root: Root
     revoked: tuple[Print, ...] = ()
@@ -531,7 +541,18 @@ class RunnerSettings(Strict, frozen=True, kw_only=True):
     sandbox: Sandbox = Sandbox()
     environments: Bytes = Bytes(20 * 2**30)
     limits: OwnCaps = OwnCaps()
-    remote: None = None
+    remote: Remote | None = None
+
+
+def remote(url: str) -> str:
+    """A forge's URL as runner.yaml takes it. Raises Mistake for any other."""
+    try:
+        return msgspec.convert(url, Remote)
+    except msgspec.ValidationError as error:
+        raise Mistake(
+            f"{url!r} is no URL of https or ssh, or has a password in it",
+            step="write it as in git@github.com:centre/site.git or https://gitlab.com/centre/site.git",
+        ) from error
 
 
 def parse_runner(data: bytes, name: str = RUNNER) -> RunnerSettings:

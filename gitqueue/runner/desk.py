@@ -28,6 +28,7 @@ Cap = Callable[[RunnerSettings], RunnerSettings]
 class Desk:
     """One site's runner.
 
+    `alarm` is what does not hold here, `foreign` what does not at the forge that hosts the site.
     `attempts` are claimed ones, now or ever, as far as they matter: each job's newest; `begun` are attempts that this
     process has taken up; `busy` the steps under way in threads, by the job that they serve; `later` when a step that
     failed may be tried again; `frozen` jobs whose refs somebody moved back: nothing is done to them until they are put
@@ -42,6 +43,7 @@ class Desk:
     say: Say
     cap: Cap = lambda settings: settings
     alarm: Tampered | None = None
+    foreign: Tampered | None = None
     stopping: bool = False
     busy: dict[JobId, "Future[None]"] = field(default_factory=dict)
     begun: set[tuple[JobId, int]] = field(default_factory=set)

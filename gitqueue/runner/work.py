@@ -149,15 +149,22 @@ def _running(desk: Desk) -> "Counter[str]":
 
 def _begin(desk: Desk, run: Attempt) -> bool:
     desk.begun.add((run.job, run.number))
+    if not desk.do(run.job, lambda premises: _run(desk, premises, run)):
+        desk.begun.discard((run.job, run.number))
+        return False
     desk.turns[run.job.requester] = max(desk.turns.values(), default=0) + 1
     desk.starts.append((time(), run.job.requester))
-    return desk.do(run.job, lambda premises: _run(desk, premises, run))
+    return True
 
 
 def _run(desk: Desk, premises: Premises, run: Attempt) -> None:
     if execute.stop_wanted(premises.queue.job(run.job)):
         return
-    mine = execute.claim(premises, run, time())
+    try:
+        mine = execute.claim(premises, run, time())
+    except BaseException:  # a full disk, a forge that is away: it is claimed later, by the same commits
+        desk.begun.discard((run.job, run.number))
+        raise
     desk.attempts[run.job] = run.number
     if not mine:
         return

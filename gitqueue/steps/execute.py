@@ -61,7 +61,8 @@ def claim(premises: Premises, run: Attempt, now: float) -> bool:
     elif vault.ANNOUNCED in trailers(premises.vault.commit(there).message)[1]:
         _must_stand(premises, run)
         return False
-    results = _announce(premises, run, now)
+    # At the claim's own time: whatever fails from here on, it is the same commit when it is made again.
+    results = _announce(premises, run, premises.vault.commit(there).date)
     tree = premises.vault.commit(there).tree
     noted = premises.vault_commit(
         tree, [there], f"announce {run.job}", {**values, vault.ANNOUNCED: results or "before"}, now
@@ -71,7 +72,8 @@ def claim(premises: Premises, run: Attempt, now: float) -> bool:
 
 def _announce(premises: Premises, run: Attempt, now: float) -> str | None:
     """Put the claim on the results ref: the first creates it on top of the approval, a further one stands on how the
-    attempt before ended. None where the ref stands elsewhere already."""
+    attempt before ended. None where the ref stands elsewhere already. Raises Tampered where it does at the forge:
+    nothing runs before people can see that it does."""
     approval = premises.objects.commit(run.approval.commit)
     former = premises.queue.job(run.job) if run.number > 1 else None
     if former and (
@@ -85,7 +87,14 @@ def _announce(premises: Premises, run: Attempt, now: float) -> str | None:
     commit = premises.commit(premises.objects, approval.tree, [old or approval.id], text, now)
     move = RefMove(refs.result(run.job), old, commit)
     journal.leave(premises.site.inbox, Entry(Event.CLAIM, int(now), "runner", job=str(run.job), moves=(move,)))
-    return commit if git.move_refs(premises.site.repository, [move]) else None
+    if premises.publish(move) or premises.objects.ref(move.name) == commit:
+        return commit
+    if premises.forge is None or premises.objects.ref(move.name) != old:
+        return None
+    raise Tampered(
+        f"{move.name} is at the forge already, and this runner did not put it there: {run.job} does not run",
+        step="is there a second runner? If not, take the branch away at the forge, and it runs",
+    )
 
 
 def _must_stand(premises: Premises, run: Attempt) -> None:

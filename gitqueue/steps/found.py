@@ -1,6 +1,7 @@
 """Found: make a new site: its repositories, its folders, the runner's key, and the signed first commit."""
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,6 +19,8 @@ from gitqueue.errors import GitqueueError, Mistake, OperatorNeeded
 from gitqueue.model import FILE, RefMove
 from gitqueue.rules import policy
 
+_NOTHING: Mapping[str, bytes] = {}
+
 
 @dataclass(frozen=True, slots=True)
 class Founder:
@@ -31,9 +34,10 @@ class Founder:
     recovery: str | None = None
 
 
-def begin(path: Path, founder: Founder) -> Site:
+def begin(path: Path, founder: Founder, remote: str | None = None, more: Mapping[str, bytes] = _NOTHING) -> Site:
     """A new site as this machine allows it: with an account for jobs where we are root, the first system Python that
-    jobs can use, and the first documents from the templates."""
+    jobs can use, and the first documents from the templates. `remote` is the forge that hosts it, `more` documents
+    that are that forge's own."""
     name, user = refs.slug(path.name), SANDBOX_USER if os.geteuid() == 0 else None
     if user:
         make_user(user)
@@ -41,8 +45,9 @@ def begin(path: Path, founder: Founder) -> Site:
         ".gitqueue/site.yaml": template("site/site.yaml").render(site=name, python=_python()).encode(),
         ".gitqueue/REVIEW.md": (resources.folder("templates") / "site" / "REVIEW.md").read_bytes(),
         "README.md": template("site/README.md").render(site=name).encode(),
+        **more,
     }
-    site = found(path, founder, sys.executable, documents, user)
+    site = found(path, founder, Plan(documents, sys.executable, user, remote))
     if user:
         with suppress(OperatorNeeded):  # a file system without ACLs: doctor names it
             close_to(site, user)
@@ -60,8 +65,19 @@ def _python() -> str:
     return "3.11"
 
 
-def found(path: Path, founder: Founder, python: str, documents: Mapping[str, bytes], sandbox_user: str | None) -> Site:
-    """Make the site in an empty or absent folder. `documents` are its first files beside people and signers."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A site to make. `documents` are its first files beside people and signers; `python` is the interpreter that its
+    hooks call; `sandbox_user` the account that runs jobs; `remote` the URL of the forge that hosts it."""
+
+    documents: Mapping[str, bytes]
+    python: str
+    sandbox_user: str | None = None
+    remote: str | None = None
+
+
+def found(path: Path, founder: Founder, plan: Plan) -> Site:
+    """Make the site in an empty or absent folder."""
     _must_be_free(path)
     site = Site(path)
     for folder, mode in ((path, 0o755), (site.spool, 0o711), (site.private, 0o700)):
@@ -69,13 +85,50 @@ def found(path: Path, founder: Founder, python: str, documents: Mapping[str, byt
         folder.chmod(mode)
     for folder in (site.inbox, site.key.parent):
         folder.mkdir(mode=0o700, exist_ok=True)
-    _repository(site.repository)
+    _repository(site.private / "site.git" if plan.remote else site.repository)
     _repository(site.vault)
     runner = signatures.generate_key(site.key, f"runner@{path.name}")
-    root = _first_commit(site, founder, runner, documents)
-    _write_settings(site, root, sandbox_user)
-    resources.install_site_hooks(site.repository, python)
+    root = _first_commit(site, founder, runner, plan.documents)
+    _write_settings(site, root, plan)
+    resources.install_site_hooks(site.repository, plan.python)
     return site
+
+
+# hosted
+
+
+def host(site: Site, remote: str, scripts: Mapping[str, str]) -> tuple[str, str]:
+    """Put a new site's chain on its forge, as the person who stands here, and give the runner a key of its own to go
+    there with; that key's public line, and why the push failed, or "". `scripts` are what sets up the forge."""
+    try:
+        # The person's own ssh: what the mirror is set to use for the runner is not known there yet.
+        person = {"GIT_SSH_COMMAND": os.environ.get("GIT_SSH_COMMAND", "ssh")}
+        Clone(site.repository).git("push", "--quiet", remote, f"{refs.APPROVED}:{refs.APPROVED}", extra=person)
+        fault = ""
+    except GitqueueError as error:
+        fault = "; ".join(error.reasons)
+    access = signatures.generate_key(_access_key(site), f"{site.name}-runner")
+    _access_key(site).with_suffix(".pub").write_text(f"{access}\n")
+    git.configure(site.repository, _access(site))
+    (site.path / "forge").mkdir()
+    for name, text in scripts.items():
+        (site.path / "forge" / name).write_text(text)
+    return access, fault
+
+
+def _access_key(site: Site) -> Path:
+    """It opens the forge's door and signs nothing: whoever steals it can delay, and no more."""
+    return site.key.parent / "forge"
+
+
+def _access(site: Site) -> dict[str, str]:
+    """How git goes to the forge, by ssh or by https; never with the key that signs."""
+    keys = site.key.parent
+    options = {"UserKnownHostsFile": keys / "known_hosts", "IdentitiesOnly": "yes", "BatchMode": "yes"}
+    words = ["ssh", "-i", str(_access_key(site)), "-o", "StrictHostKeyChecking=accept-new"]
+    words += [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+    store = shlex.join(["store", f"--file={keys / 'credentials'}"])
+    return {"core.sshCommand": shlex.join(words), "credential.helper": store}
 
 
 def _must_be_free(path: Path) -> None:
@@ -111,7 +164,7 @@ def _sign(site: Site, founder: Founder, tree: str) -> str:
     return Clone(site.repository).git(*signing, "commit-tree", "-S", "-m", message, tree, extra=who).strip()
 
 
-def _write_settings(site: Site, root: str, sandbox_user: str | None) -> None:
-    text = template("site/runner.yaml").render(root=root, sandbox_user=sandbox_user)
+def _write_settings(site: Site, root: str, plan: Plan) -> None:
+    text = template("site/runner.yaml").render(root=root, sandbox_user=plan.sandbox_user, remote=plan.remote)
     site.settings_file.write_text(text)
     site.settings_file.chmod(0o600)

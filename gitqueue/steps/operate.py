@@ -11,7 +11,7 @@ from pathlib import Path
 from time import time
 from typing import Any
 
-from gitqueue.adapters import data, git, limits, resources, sandbox, vault
+from gitqueue.adapters import data, git, limits, mirror, resources, sandbox, vault
 from gitqueue.adapters.accounts import SANDBOX_USER, close_line, close_to, make_user, make_user_line
 from gitqueue.adapters.edit import edit
 from gitqueue.adapters.files import write_atomic
@@ -229,9 +229,25 @@ def standing(site: Site) -> dict[str, Any]:
         "approved": queue.approved,
         "root": site.settings().root,
         "jobs": counts,
-        "warnings": list(key_warnings(queue, time())),
+        "forge": _forge(premises),
+        "warnings": [*key_warnings(queue, time()), *_forge_warnings(site)],
         "waiting": _waiting(premises, jobs),
     }
+
+
+def _forge(premises: Premises) -> dict[str, Any] | None:
+    """Where the site is hosted, and when that last answered; None for a site that is its own host."""
+    if premises.forge is None:
+        return None
+    heard = mirror.recall(premises.site).heard
+    return {"url": premises.forge.url, "heard_at": datetime.fromtimestamp(heard, UTC).isoformat() if heard else None}
+
+
+def _forge_warnings(site: Site) -> Iterator[str]:
+    seen = mirror.recall(site)
+    if seen.trouble:
+        yield f"{seen.trouble}; it is tried again"
+    yield from seen.wrong
 
 
 def _waiting(premises: Premises, jobs: Sequence[Job]) -> list[dict[str, str]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gitqueue import refs
-from gitqueue.adapters import executors, files, git, journal, preparation, remains, sandbox, unconfined, vault
+from gitqueue.adapters import executors, files, journal, preparation, remains, sandbox, unconfined, vault
 from gitqueue.adapters.clone import Clone
 from gitqueue.adapters.executors import Executor, local, spool
 from gitqueue.adapters.history import SiteView
@@ -229,7 +229,7 @@ def _say(premises: Premises, job: Job, kept: str, now: float) -> str:
     move = RefMove(name, former, said)
     entry = Entry(Event.REHEARSED, int(now), "runner", job=str(job.id), moves=(move,), reasons=(word,))
     journal.leave(premises.site.inbox, entry)
-    if not git.move_refs(premises.site.repository, [move]):
+    if not premises.publish(move):
         raise OperatorNeeded(f"somebody spoke of {job.id} at the same moment", step="the runner says it again")
     return word
 

@@ -455,6 +455,9 @@ def test_the_executor_is_of_one_kind_with_the_keys_of_that_kind() -> None:
     assert policy.parse_runner(f"root: {'a' * 40}\nexecutor: {{kind: local, jobs: 5}}".encode()).executor.jobs == 5
 
 
+_URL = "a URL of https or ssh without a password in it, as in git@github.com:centre/site.git"
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -482,7 +485,19 @@ def test_the_executor_is_of_one_kind_with_the_keys_of_that_kind() -> None:
         ("data: {bc: {f: f.csv}}", "data.bc.f is 'f.csv'; wanted is an absolute path"),
         ('data: {bc: {f: "/a\\nb"}}', "data.bc.f is '/a\\nb'; wanted is an absolute path"),
         ("data: {bc: /srv}", "data.bc is '/srv'; wanted is a mapping, `key: value`"),
-        ("remote: https://x", "remote is 'https://x'; wanted is null: nothing else is understood yet"),
+        *(
+            (
+                f'remote: "{url}"',
+                f"remote is '{url}'; wanted is {_URL}",
+            )
+            for url in (
+                "x",
+                "https://me:secret@hub.example/a.git",
+                "ext::sh -c id",
+                "--upload-pack=id",
+                "-oProxyCommand=id:x/y",
+            )
+        ),
     ],
 )
 def test_a_wrong_setting_of_the_runner_is_quoted(text: str, reason: str) -> None:

@@ -1,0 +1,387 @@
+"""A site on a forge: a bare repository that judges nothing, and whose administrator is hostile."""
+
+import shlex
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import JOB, MAIN, Desk, Done, Town, call, configure, done, ok, reachable, run
+
+BC = "rachel/bc-mean"
+
+
+@dataclass(frozen=True)
+class Hosted(Town):
+    """`repository` is the forge's; the site has a mirror of it."""
+
+    @property
+    def repository(self) -> Path:
+        return self.path / "hub.git"
+
+    @property
+    def mirror(self) -> Path:
+        return self.site / "private" / "site.git"
+
+    def at(self, name: str, where: Path | None = None) -> str:
+        """Where a branch stands at the forge, or in the mirror; "" nowhere."""
+        return run("git", "rev-parse", "--verify", "-q", f"refs/heads/{name}", cwd=where or self.repository).out.strip()
+
+    def edit(self, name: str, commit: str | None) -> None:
+        """What an administrator of the forge can do behind everyone's back."""
+        where = ("update-ref", "-d", name) if commit is None else ("update-ref", name, commit)
+        ok("git", *where, cwd=self.repository)
+
+    def once(self) -> Done:
+        """In this process: what the runner starts are processes of their own all the same."""
+        kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            return call("-C", self.site, "serve", "--once")
+        finally:
+            for number, handler in kept.items():
+                signal.signal(number, handler)
+
+    def alarm(self) -> str:
+        """What the runner says as it stays at the verified tip."""
+        said = self.once()
+        assert said.code == 4, f"{said.code}\n{said.out}\n{said.err}"
+        return said.err
+
+    def mend(self, said: str) -> None:
+        """Run the lines that an alarm prints; then nothing is wrong."""
+        lines = {line.split("next: ", 1)[1] for line in said.splitlines() if "next: git -C" in line}
+        assert lines, said
+        for line in lines:
+            ok(*shlex.split(line), cwd=self.path)
+        self.serve()
+
+
+@pytest.fixture(scope="session")
+def hosted(template: Path) -> Iterator[Path]:
+    """The template's site, moved to a forge; rehearsals only when asked for."""
+    with reachable() as base:
+        town = Hosted(base / "town")
+        shutil.copytree(template, town.path, symlinks=True)
+        (town.site / "site.git").rename(town.mirror)
+        done(_settle(town))
+        yield base
+
+
+def _settle(town: Hosted) -> Done:
+    ok("git", "clone", "-q", "--mirror", town.mirror, town.repository, cwd=town.path)
+    ok("git", "update-ref", "-d", "refs/heads/audit", cwd=town.repository)
+    done(town.desk("owen").gitqueue("policy", "set", "rehearse=manual"))
+    shutil.rmtree(town.path / "desks")
+    settings = town.site / "private" / "runner.yaml"
+    settings.write_text(settings.read_text() + f"remote: {town.repository}\n")
+    return town.once()
+
+
+@pytest.fixture
+def town(hosted: Path) -> Iterator[Hosted]:
+    with reachable() as base:
+        shutil.copytree(hosted / "town", base / "town", symlinks=True)
+        made = Hosted(base / "town")
+        for path in (made.site / "private" / "runner.yaml", made.repository / "config"):
+            path.write_text(path.read_text().replace(str(hosted), str(base)))
+        yield made
+
+
+def test_a_job_comes_by_the_forge_and_its_result_goes_back_there(town: Hosted, owen: Desk, rachel: Desk) -> None:
+    rachel.request(BC)
+    town.serve()
+    assert town.at(f"requests/{BC}", town.mirror) == town.at(f"requests/{BC}")
+    done(owen.gitqueue("approve", BC, "-m", "Aggregates only"))
+    assert f"{BC} is completed" in town.serve().err
+    got = done(rachel.gitqueue("results", BC, "-o", rachel.path / "got"))
+    assert "means.csv" in got.out
+    rachel.git("config", "gitqueue.root", ok("git", "rev-list", "--max-parents=0", "approved", cwd=town.repository))
+    done(rachel.gitqueue("verify"))
+    assert town.at("audit") == town.at("audit", town.mirror) != ""
+
+
+def test_rehearsals_are_said_at_the_forge_and_join_what_people_said_there(
+    town: Hosted, owen: Desk, rachel: Desk
+) -> None:
+    rachel.request(BC)
+    town.serve()
+    done(rachel.gitqueue("comment", BC, "-m", "Please look"))
+    done(owen.gitqueue("try", BC, "--mock"))
+    town.serve()
+    said = ok(
+        "git", "log", "--format=%(trailers:key=Decision,valueonly,separator=)", f"reviews/{BC}", cwd=town.repository
+    )
+    assert said.split()[:3] == ["rehearsed", "try-mock", "comment"]
+
+
+def test_what_is_asked_approved_and_revised_between_two_looks_runs_as_it_was_approved(
+    town: Hosted, owen: Desk, rachel: Desk
+) -> None:
+    first = rachel.request(BC)
+    owen.approve(first)
+    rachel.write({f"jobs/{BC}/main.py": MAIN + b"# more\n"})
+    rachel.git("commit", "-q", "-S", "-am", "Revise")
+    rachel.git("push", "-q", "origin", "HEAD")
+    said = town.serve().err
+    assert f"{BC} is completed" in said
+    assert town.at(f"requests/{BC}", town.mirror) == first
+    assert f"{BC} was approved and takes nothing more" in ok("git", "log", "audit", cwd=town.repository)
+
+
+def test_a_new_person_and_their_request_may_come_in_one_look(town: Hosted, owen: Desk) -> None:
+    done(owen.gitqueue("person", "add", "stranger", "--email", "s@x.example", "--key", f"{town.key('stranger')}.pub"))
+    stranger = town.desk("stranger")
+    stranger.request("stranger/mine")
+    town.serve()
+    assert town.at("requests/stranger/mine", town.mirror)
+
+
+# a hostile forge
+
+
+def _asked(town: Hosted, rachel: Desk) -> str:
+    commit = rachel.request(BC)
+    town.serve()
+    return commit
+
+
+def _unapproved(town: Hosted, said: str) -> None:
+    assert (town.at(f"results/{BC}"), town.at(f"results/{BC}", town.mirror)) == ("", ""), said
+    assert list((town.site / "spool").glob("*+*")) == []
+
+
+def test_a_forged_approval_is_named_and_nothing_of_it_runs(town: Hosted, rachel: Desk) -> None:
+    asked = _asked(town, rachel)
+    forged = town.desk("stranger").approve(asked)
+    said = town.alarm()
+    assert f"commit {forged[:12]} on approved is signed with a key that this site does not know" in said
+    _unapproved(town, said)
+    town.mend(said)
+    assert town.at("approved") == town.at("approved", town.mirror)
+
+
+def test_a_merge_by_the_forges_button_does_not_count_and_the_next_steps_are_said(
+    town: Hosted, owen: Desk, rachel: Desk
+) -> None:
+    asked = _asked(town, rachel)
+    owen.git("fetch", "-q")
+    owen.git("switch", "-q", "approved")
+    owen.git("merge", "-q", "--no-ff", asked, "-m", "Merge pull request #1")
+    owen.git("push", "-q", "origin", "approved")
+    said = town.alarm()
+    assert "is not signed" in said
+    assert "by the forge's button, squash, rebase or queue never counts" in said
+    _unapproved(town, said)
+    town.mend(said)
+    done(owen.gitqueue("approve", BC))
+    assert f"{BC} is completed" in town.serve().err
+
+
+def _rewind(town: Hosted, _: Desk) -> str:
+    town.edit("refs/heads/approved", ok("git", "rev-parse", "approved~1", cwd=town.repository))
+    return "approved goes forward only"
+
+
+def _twin(town: Hosted, _: Desk) -> str:
+    twin = town.path / "twin"
+    ok("git", "init", "-q", "-b", "approved", twin, cwd=town.path)
+    configure(twin, "owen", town.key("owen"))  # with an owner's own key: another site's chain, or a new root
+    ok("git", "commit", "-q", "-S", "--allow-empty", "-m", "Found", cwd=twin)
+    ok("git", "push", "-q", "--force", town.repository, "approved", cwd=twin)
+    return "approved goes forward only"
+
+
+def _unsigned(town: Hosted, owen: Desk) -> str:
+    owen.git("commit", "-q", "--allow-empty", "-m", "Nobody")
+    owen.git("push", "-q", "origin", "HEAD:approved")
+    return "is not signed"
+
+
+def _delete(town: Hosted, _: Desk) -> str:
+    town.edit("refs/heads/approved", None)
+    return "approved has gone from the forge"
+
+
+@pytest.mark.parametrize("attack", [_rewind, _twin, _unsigned, _delete])
+def test_the_runner_stays_at_the_verified_tip(town: Hosted, owen: Desk, attack: Callable[[Hosted, Desk], str]) -> None:
+    tip = town.at("approved")
+    words = attack(town, owen)
+    said = town.alarm()
+    assert words in said
+    assert town.at("approved", town.mirror) == tip
+    town.mend(said)
+    assert town.at("approved") == tip
+
+
+def _completed(town: Hosted, owen: Desk, rachel: Desk) -> str:
+    owen.approve(rachel.request(BC))
+    assert f"{BC} is completed" in town.serve().err
+    return town.at(f"results/{BC}")
+
+
+def _swapped(town: Hosted, tip: str) -> None:
+    nobody = {f"GIT_{who}_{what}": "x" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    words = (f"{tip}^{{tree}}", "-p", f"{tip}^", "-m", "State: completed")
+    other = ok("git", "commit-tree", *words, cwd=town.repository, env=nobody)
+    town.edit(f"refs/heads/results/{BC}", other)
+
+
+@pytest.mark.parametrize(
+    ("name", "attack"),
+    [
+        (f"results/{BC}", _swapped),
+        (f"results/{BC}", lambda town, tip: town.edit(f"refs/heads/results/{BC}", None)),
+        (f"results/{BC}", lambda town, tip: town.edit(f"refs/heads/results/{BC}", f"{tip}^")),
+        ("audit", lambda town, tip: town.edit("refs/heads/audit", "audit~2")),
+        ("results/rolf/other", lambda town, tip: town.edit("refs/heads/results/rolf/other", tip)),
+    ],
+    ids=["swapped", "deleted", "rewound", "audit rewound", "foreign"],
+)
+def test_a_result_or_the_audit_is_not_altered_unseen(
+    town: Hosted, owen: Desk, rachel: Desk, name: str, attack: Callable[[Hosted, str], None]
+) -> None:
+    tip = _completed(town, owen, rachel)
+    there = town.at(name)
+    attack(town, tip)
+    said = town.alarm()
+    assert f"refs/heads/{name}" in said
+    assert "the runner did not put it there" in said
+    assert town.at(f"results/{BC}", town.mirror) == tip
+    town.mend(said)
+    if name != "audit":
+        assert town.at(name) == there
+
+
+def test_a_results_branch_that_is_there_already_keeps_the_job_from_running_until_it_is_gone(
+    town: Hosted, owen: Desk, rachel: Desk
+) -> None:
+    merged = owen.approve(rachel.request(BC))
+    town.edit(f"refs/heads/results/{BC}", merged)
+    said = town.alarm()
+    assert "this runner did not put it there" in said
+    assert not town.at(f"results/{BC}", town.mirror)
+    town.mend(said)
+    assert town.at(f"results/{BC}")
+    assert "completed" in ok("git", "log", "-1", f"results/{BC}", cwd=town.repository)
+
+
+@pytest.mark.parametrize("rewound", [False, True])
+def test_a_conversation_that_the_forge_loses_is_missed(town: Hosted, owen: Desk, rachel: Desk, rewound: bool) -> None:
+    _asked(town, rachel)
+    for words in ("One", "Two"):
+        done(owen.gitqueue("comment", BC, "-m", words))
+    town.serve()
+    tip = town.at(f"reviews/{BC}")
+    town.edit(f"refs/heads/reviews/{BC}", f"{tip}^" if rewound else None)
+    said = town.alarm()
+    assert ("the conversation goes forward only" if rewound else "has gone from the forge") in said
+    town.mend(said)
+    assert town.at(f"reviews/{BC}") == tip
+
+
+def test_an_outage_is_survived_and_what_was_done_meanwhile_is_put_out_after_it(
+    town: Hosted, owen: Desk, rachel: Desk
+) -> None:
+    owen.approve(rachel.request(BC))
+    town.serve()
+    rachel.request("rachel/two")
+    owen.approve(rachel.git("rev-parse", "HEAD"))
+    away = town.repository.rename(town.path / "away.git")
+    said = town.once()
+    assert (said.code, f"the forge {town.repository} did not serve" in said.err) == (5, True), said.err
+    assert "did not serve" in done(town.gitqueue("status")).out
+    away.rename(town.repository)
+    assert "rachel/two is completed" in town.serve().err
+    assert "did not serve" not in done(town.gitqueue("status")).out
+
+
+def test_a_forge_that_takes_no_push_delays_a_run_and_loses_nothing(town: Hosted, owen: Desk, rachel: Desk) -> None:
+    owen.approve(rachel.request(BC))
+    hook = town.repository / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho rate limit exceeded >&2\nexit 1\n")
+    hook.chmod(0o755)
+    said = town.once()
+    assert (said.code, "the forge took no push" in said.err) == (5, True), said.err
+    assert not town.at(f"results/{BC}", town.mirror)
+    hook.unlink()
+    assert f"{BC} is completed" in town.serve().err
+    assert "Attempt: 1" in ok("git", "log", "-1", f"results/{BC}", cwd=town.repository)
+
+
+# pull requests
+
+
+def _pull(town: Hosted, desk: Desk, number: int, kind: str = "pull") -> None:
+    """A pull request from a fork, as the forge shows it."""
+    desk.git("push", "-q", "--force", "origin", f"HEAD:refs/{kind}/{number}/head")
+
+
+@pytest.mark.parametrize("kind", ["pull", "merge-requests"])
+def test_a_pull_requests_head_is_its_signers_request(town: Hosted, owen: Desk, rachel: Desk, kind: str) -> None:
+    asked = rachel.request(BC, push=False)
+    _pull(town, rachel, 7, kind)
+    town.serve()
+    assert town.at(f"requests/{BC}") == town.at(f"requests/{BC}", town.mirror) == asked
+    assert "sender: pull/7" in ok("git", "log", "audit", cwd=town.repository).lower()
+    done(owen.gitqueue("approve", BC))
+    assert f"{BC} is completed" in town.serve().err
+
+
+def test_a_signed_note_on_a_pull_request_is_its_requesters_word(town: Hosted, rachel: Desk) -> None:
+    asked = rachel.request(BC, push=False)
+    words = ("--trailer", "Decision=cancel", "--trailer", f"Revision={asked}")
+    rachel.git("commit", "-q", "-S", "--allow-empty", "-m", "Not needed any more", *words)
+    _pull(town, rachel, 7)
+    town.serve()
+    assert town.at(f"requests/{BC}") == asked
+    assert town.at(f"reviews/{BC}") == rachel.git("rev-parse", "HEAD")
+    assert call("-C", town.site, "show", BC, "--json").out.count('"cancelled"') == 1
+
+
+def test_a_strangers_pull_request_is_no_request_until_an_owner_adds_them(town: Hosted, owen: Desk) -> None:
+    stranger = town.desk("stranger")
+    stranger.request("stranger/mine", push=False)
+    _pull(town, stranger, 8)
+    assert "pull request 8: commit" in town.serve().err
+    assert not town.at("requests/stranger/mine")
+    done(owen.gitqueue("person", "add", "stranger", "--email", "s@x.example", "--key", f"{town.key('stranger')}.pub"))
+    town.serve()
+    assert town.at("requests/stranger/mine")
+
+
+def test_a_pull_request_that_is_too_large_keeps_nobody_else_waiting(
+    town: Hosted, rachel: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gitqueue.adapters import forge
+    from gitqueue.adapters.settings import Site
+    from gitqueue.runner.desk import Desk as Hands
+    from gitqueue.runner.hosted import Hosting
+
+    rolf = town.desk("rolf")
+    rolf.request("rolf/large", {"job.yaml": JOB, "noise": bytes(shutil.os.urandom(1 << 20))}, push=False)
+    _pull(town, rolf, 9)
+    rachel.request(BC, push=False)
+    _pull(town, rachel, 5)
+    monkeypatch.setattr(forge, "_LARGEST_PACK", 1 << 18)
+    said: list[str] = []
+    hands = Hands(Site(town.site), said.append)
+    assert Hosting(hands, hands.premises.forge).look()
+    assert any("pull request 9: the forge" in line for line in said), said
+    assert town.at(f"requests/{BC}")
+    assert not town.at("requests/rolf/large")
+    assert not (town.site / "private" / "scratch.git").exists()
+
+
+def test_init_brings_a_new_site_to_its_forge(tmp_path: Path, template: Path) -> None:
+    ok("git", "init", "-q", "--bare", "hub.git", cwd=tmp_path)
+    who = ("--owner", "owen", "--email", "owen@uni.example", "--key", template / "keys" / "owen")
+    said = done(call("init", tmp_path / "centre", *who, "--remote", tmp_path / "hub.git"))
+    assert "ssh-ed25519" in said.out
+    files = ok("git", "ls-tree", "-r", "--name-only", "approved", cwd=tmp_path / "hub.git").splitlines()
+    assert {".gitqueue/people.yaml", ".github/pull_request_template.md"} <= set(files)
+    ok("bash", "-n", tmp_path / "centre" / "forge" / "protect.sh", cwd=tmp_path)
+    assert call("init", tmp_path / "other", *who, "--remote", "https://me:secret@x.example/a.git").code == 2
