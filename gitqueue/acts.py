@@ -13,9 +13,12 @@ from gitqueue.adapters.clone import Clone
 from gitqueue.adapters.queue import Job, Queue
 from gitqueue.errors import Mistake
 from gitqueue.refs import JobId
+from gitqueue.rules.authority import Note
+from gitqueue.rules.chain import votes
 from gitqueue.rules.lifecycle import Decision, State
+from gitqueue.rules.trial import trials
 from gitqueue.steps import approve as merging
-from gitqueue.steps import review
+from gitqueue.steps import look, review
 from gitqueue.steps.review import Spoken
 
 
@@ -59,13 +62,42 @@ def decide(clone: Clone, job: Job, decision: Decision, why: str, at: str | None 
     return review.decide(clone, job.id, Spoken(decision, why, outputs=outputs, at=at, attempt=again))
 
 
-def serve_here(clone: Clone) -> None:
-    """Do what waits at a site on this machine that no runner serves."""
+def serve_here(clone: Clone) -> bool:
+    """Do what waits at a site on this machine that no runner serves; False where there is no such site."""
     site = settings.find(Path(clone.url))
-    if site is not None and os.access(site.private, os.W_OK) and runner.runner_of(site) is None:
-        subprocess.run([sys.executable, "-m", "gitqueue", "-C", str(site.path), "serve", "--once"], check=False)
+    if site is None or not os.access(site.private, os.W_OK) or runner.runner_of(site) is not None:
+        return False
+    subprocess.run([sys.executable, "-m", "gitqueue", "-C", str(site.path), "serve", "--once"], check=False)
+    return True
+
+
+def will_run(queue: Queue, job: Job, word: str) -> bool:
+    """Whether the runner runs a request for this word (`try-mock` or `try-real`), or waits for those of more owners."""
+    note = next(note for note in job.notes if note.signed.commit.id == word)
+    needed = queue.history.site(queue.approved).policy.approvals
+    asked = trials(job.id, job.notes, (), needed)
+    return note.decision is Decision.TRY_MOCK or any(one.decision == word for one in asked)
+
+
+def has_run(clone: Clone, job: Job, word: str) -> bool:
+    """Whether what an owner asked for is done."""
+    at = next(at for at, note in enumerate(job.notes) if note.signed.commit.id == word)
+    if job.notes[at].decision is Decision.TRY_REAL:
+        return look.has_tried(clone, job, word)
+    return any(note.decision is Decision.REHEARSED for note in job.notes[at + 1 :])
 
 
 def waiting(queue: Queue, me: str | None) -> list[Job]:
-    """What waits for an owner who is not its requester, oldest first."""
-    return [job for job in queue.jobs() if job.state is State.PENDING and job.id.requester != me]
+    """What waits for an owner who is not its requester, and has not agreed to it yet, oldest first."""
+    pending = [job for job in queue.jobs() if job.state is State.PENDING and job.id.requester != me]
+    return [job for job in pending if votes(job.decided, set()).get(me or "") is not Decision.ENDORSED]
+
+
+def held(queue: Queue, me: str | None) -> list[Job]:
+    """Whose outputs wait for an owner who is not their requester, and has not released them yet."""
+    found = [job for job in queue.jobs() if job.state is State.HELD and job.id.requester != me]
+    return [job for job in found if not any(_released(note, me) for note in job.decided)]
+
+
+def _released(note: Note, me: str | None) -> bool:
+    return note.decision is Decision.RELEASE and note.signed.signer is not None and note.signed.signer.name == me

@@ -1,6 +1,7 @@
 """An owner's answers, as the commands and the walk through all that waits give them."""
 
 from collections.abc import Sequence
+from time import sleep
 from typing import TYPE_CHECKING
 
 from gitqueue.cli import show
@@ -38,13 +39,49 @@ def say(place: Place, id_: "JobId", decision: Decision, message: str, at: str | 
 
 
 def have_tried(place: Place, id_: "JobId", decision: Decision, message: str) -> None:
-    """Sign that the request shall run now; where no runner serves a site on this machine, do what waits there."""
+    """Sign that the request shall run now, and show how that went: at once where no runner serves a site on this
+    machine, for then what waits there is done now; else, on a terminal, when the runner has done it."""
     from gitqueue import acts
 
     say(place, id_, decision, message)
-    acts.serve_here(place.clone)
-    where = f"gitqueue outputs {id_}" if decision is Decision.TRY_REAL else f"gitqueue show {id_}"
-    show.say(f"next: when the runner has done it, {where}")
+    word = place.queue.job(id_).notes[-1].signed.commit.id
+    if not acts.will_run(place.queue, place.queue.job(id_), word):
+        return
+    if acts.serve_here(place.clone) or (show.asks() and _waited(place, id_, word)):
+        place.clone.fetch()
+        _show_tried(place, id_, word)
+
+
+_LOOK = 2.0  # seconds
+
+
+def _waited(place: Place, id_: "JobId", word: str) -> bool:
+    """Wait for the runner until the person has had enough; whether it is done."""
+    from gitqueue import acts
+
+    show.note("waiting for the runner (Ctrl-C goes on without) …")
+    try:
+        while not acts.has_run(place.clone, place.queue.job(id_), word):
+            sleep(_LOOK)
+            place.clone.fetch()
+    except KeyboardInterrupt:
+        show.note("it goes on; look again later")
+        return False
+    return True
+
+
+def _show_tried(place: Place, id_: "JobId", word: str) -> None:
+    from gitqueue import acts
+    from gitqueue.cli import vault
+
+    job = place.queue.job(id_)
+    decision = next(note.decision for note in job.notes if note.signed.commit.id == word)
+    if not acts.has_run(place.clone, job, word):
+        show.say("the runner has not run it yet: gitqueue status, at the site, says why")
+    elif decision is Decision.TRY_REAL:
+        vault.tell_trial(place, job)
+    else:
+        show.say([note.reason for note in job.notes if note.decision is Decision.REHEARSED][-1])
 
 
 def _must_be_a_line(place: Place, job: "Job", at: str) -> None:

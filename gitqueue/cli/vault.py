@@ -6,6 +6,7 @@ from gitqueue.adapters import vault
 from gitqueue.adapters.queue import Job
 from gitqueue.cli import show
 from gitqueue.cli.place import Place
+from gitqueue.errors import No
 from gitqueue.rules import comparison
 from gitqueue.rules.lifecycle import State
 from gitqueue.steps import look
@@ -55,6 +56,19 @@ def tell_pair(job: Job, found: Pair) -> None:
     _next(job, found.real)
 
 
+def tell_trial(place: Place, job: Job) -> None:
+    """A trial, beside the run on mock data where both wrote something."""
+    try:
+        found = pair(place, job)
+    except No:
+        tell(job, left(place, job))
+        return
+    if found.real.files:
+        tell_pair(job, found)
+    else:
+        tell(job, found.real)
+
+
 def _side_by_side(name: str, found: Pair) -> None:
     runs = {"mock": found.mock, "real": found.real}
     show.say(f"\n--- {name}")
@@ -71,6 +85,8 @@ def _side_by_side(name: str, found: Pair) -> None:
 def _head(job: Job, found: Left) -> None:
     show.say(f"{job.id} is {job.state}; this is {vault.kind(found.run)}")
     show.say(f"in the vault: {found.commit}")
+    if not found.ended and found.run.get("Outcome"):
+        show.say(f"it ended with {found.run['Outcome']}")
     if found.ended.get("reason"):
         code = f" {found.ended['exit_code']}" if found.ended["reason"] == "exit-code" else ""
         detail = f": {found.ended['detail']}" if found.ended.get("detail") else ""

@@ -1,6 +1,7 @@
 """Reading requests: one, or all that wait, each with the answer that its owner gives."""
 
 from collections.abc import Callable, Mapping
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import click
@@ -44,7 +45,8 @@ def waiting(place: Place) -> list["Job"]:
 
     found = acts.waiting(place.queue, place.me())
     if not found:
-        raise No("nothing waits for a review", step="gitqueue list --all shows what there was")
+        held = "".join(f"gitqueue outputs {job.id}; " for job in acts.held(place.queue, place.me()))
+        raise No("nothing waits for a review", step=f"{held}gitqueue list --all shows what there was")
     return found
 
 
@@ -63,13 +65,18 @@ _KEYS: Mapping[str, tuple[str, str]] = {
 
 def through(place: Place) -> None:
     """All that wait, one after the other, each read and then answered."""
+    from gitqueue import acts
+
     found = waiting(place)
     for number, job in enumerate(found, 1):
         show.say(f"{number} of {len(found)}: {job.id}, by {job.id.requester}")
         show.paged(read(place, job))
         if not _answered(place, job):
-            return
-    show.say("that was all")
+            break
+    else:
+        show.say("\nthat was all that waits for an approval")
+    for job in acts.held(place.queue, place.me()):
+        show.say(f"its outputs wait for you, too: gitqueue outputs {job.id}")
 
 
 def _answered(place: Place, job: "Job") -> bool:
@@ -86,8 +93,11 @@ def _answered(place: Place, job: "Job") -> bool:
 
 
 def _question(job: "Job") -> str:
-    words = ", ".join(f"[{key}] {words}" for key, (words, _) in _KEYS.items())
-    return f"\n{job.id}: {words}, [?]\nyour answer"
+    words = "  ".join(f"[{key}] {words}".replace(" ", _TIED) for key, (words, _) in _KEYS.items())
+    return f"\n{job.id}\n{fill(f'{words}  [?]', 80).replace(_TIED, ' ')}\nyour answer"
+
+
+_TIED = "\N{NO-BREAK SPACE}"
 
 
 def _approve(place: Place, job: "Job") -> bool:
@@ -110,7 +120,7 @@ def _line(place: Place, job: "Job") -> bool:
 
 
 def _again(place: Place, job: "Job") -> bool:
-    show.paged(read(place, job))
+    show.paged(read(place, place.queue.job(job.id)))
     return False
 
 

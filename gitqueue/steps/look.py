@@ -102,6 +102,12 @@ def pair(place: Clone | Site, job: Job) -> Pair:
         return Pair(_read(objects, mock), real, changes)
 
 
+def has_tried(place: Clone | Site, job: Job, decision: str) -> bool:
+    """Whether the vault has what a trial left, by the decision that asked for it."""
+    with _vault(place, job) as objects:
+        return vault.find(objects, job.id, {vault.TRIAL: decision}) is not None
+
+
 def named(place: Clone | Site, job: Job, names: Sequence[str], with_log: bool) -> tuple[str, ...] | None:
     """The paths of the vault commit that a release of these outputs, or of all, names; None: all outputs and no log.
     Raises Mistake for a name that does not wait."""

@@ -15,8 +15,9 @@ from gitqueue.adapters.queue import Queue
 from gitqueue.errors import GitqueueError
 from gitqueue.model import RefMove
 from gitqueue.refs import JobId, Kind, Ref
-from gitqueue.rules import lifecycle, submission
+from gitqueue.rules import answer, lifecycle, submission
 from gitqueue.rules.access import Sender, judge_sending
+from gitqueue.rules.answer import Standing
 from gitqueue.rules.authority import OWNER, Change, Movement, Note, NoteFacts, judge_movement, judge_note
 from gitqueue.rules.chain import Link, Proposal, judge_link, judge_proposal, judge_request
 from gitqueue.rules.lifecycle import Decision, State
@@ -247,12 +248,18 @@ def _judge_review(gate: Gate, ref: Ref, old: str | None, new: str) -> Verdict:
     newest = said[0].signed.signer if said else None
     sent = judge_sending(gate.sender, ref, newest.name if newest else None)
     reasons = (*(reason for fact in facts for reason in judge_note(fact)), *([sent] if sent else []))
-    return Verdict(reasons, tuple(_answer_note(said[0], id_)) if said and not reasons else ())
+    if reasons or not said:
+        return Verdict(reasons, ())
+    needed = gate.history.site(gate.approved).policy.approvals
+    after = replace(job, revision=tip, notes=(*job.notes, *reversed(said)))
+    standing = Standing(id_, after.state, after.decided, signers, outputs, needed)
+    return Verdict((), tuple(_answer_note(said[0], id_, answer.after(said[0], standing))))
 
 
-def _answer_note(note: Note, job: JobId) -> Iterator[str]:
+def _answer_note(note: Note, job: JobId, then: str) -> Iterator[str]:
     who = note.signed.signer.name if note.signed.signer else "?"
     yield f"{job}: {who} said {note.decision}"
+    yield f"next: {then}"
     ran = note.decision in (Decision.RELEASE, Decision.WITHHOLD, Decision.RERUN)
     yield f"follow: git fetch && git log origin/{'results' if ran else 'reviews'}/{job}"
 
