@@ -5,14 +5,19 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import git
 from git.exc import GitCommandError, GitCommandNotFound, InvalidGitRepositoryError, NoSuchPathError
 
 from gitqueue import refs
+from gitqueue.adapters import signatures
 from gitqueue.adapters.objects import Objects
-from gitqueue.errors import GitqueueError, Mistake, NotAllowed
+from gitqueue.errors import GitqueueError, Mistake, NotAllowed, OperatorNeeded
 from gitqueue.rules import policy
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 NO_KEY = (
     "ssh-keygen -t ed25519 (if you have no key), then git config --global gpg.format ssh"
@@ -112,6 +117,27 @@ class Clone:
         above = [word for parent in parents for word in ("-p", parent)]
         utf8 = ("-c", "i18n.commitEncoding=UTF-8")  # another one is a header, and shows other text than was signed
         return self.git(*utf8, "commit-tree", "-S", *above, "-m", message, tree).strip()
+
+    def commit_trees(self, trees: Sequence[tuple[str, str]], parent: str) -> list[str]:
+        """A signed commit of each (tree, message) on `parent`. By git, 20 ms each; in process, 0.3 ms, where the
+        person's key is a file that anybody could sign with, and nothing in git's configuration says how."""
+        key = self._plain_key()
+        if key is None:
+            return [self.commit_tree(tree, [parent], message) for tree, message in trees]
+        objects, who = self.objects(), self.git("var", "GIT_COMMITTER_IDENT").strip()
+        author = self.git("var", "GIT_AUTHOR_IDENT").strip()
+        head = f"parent {parent}\nauthor {author}\ncommitter {who}\n\n"
+        raws = (signatures.sign(f"tree {tree}\n{head}{message.strip()}\n".encode(), key) for tree, message in trees)
+        return [objects.write_commit(raw) for raw in raws]
+
+    def _plain_key(self) -> "Ed25519PrivateKey | None":
+        path = Path(self.config("user.signingkey").removesuffix(".pub")).expanduser()
+        if self.config("gpg.format") != "ssh" or self.config("gpg.ssh.program") or not path.is_file():
+            return None
+        try:
+            return signatures.load_key(path)
+        except OperatorNeeded:
+            return None
 
     def snapshot(self, folder: str) -> str:
         """The tree of the working files as `git add` would take them, with their index left alone."""

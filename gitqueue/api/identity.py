@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitqueue.adapters import signatures
-from gitqueue.adapters.clone import public_key, user_setting
+from gitqueue.adapters.clone import public_key as public_key
+from gitqueue.adapters.clone import user_setting
 from gitqueue.refs import slug
 
 

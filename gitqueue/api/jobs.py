@@ -1,7 +1,7 @@
 """A job, as its requester and its owner have it in Python: where it stands, what it holds, what may be done to it."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
@@ -12,9 +12,11 @@ from gitqueue import acts
 from gitqueue.adapters import seal
 from gitqueue.adapters.files import lay_out
 from gitqueue.adapters.queue import Job as Seen
+from gitqueue.api import values
+from gitqueue.api.collections import Named
 from gitqueue.api.desk import Desk
 from gitqueue.api.waiting import wait_for
-from gitqueue.errors import GitqueueError, Mistake, No, NotAllowed
+from gitqueue.errors import Mistake, No, NotAllowed
 from gitqueue.model import FILE, PROGRAM
 from gitqueue.rules.lifecycle import FINAL_RUNS, Decision, State, next_step
 from gitqueue.rules.tree import escape
@@ -320,6 +322,13 @@ class Job:
         found = collect.results(self._desk.queue, self._now(), lambda data: seal.unseal(data, collect.identity(clone)))
         return Files(found)
 
+    def result(self) -> Any:
+        """What a function returned, or each of several results, once it is released.
+
+        Raises No that says what is awaited before.
+        """
+        return values.result(self.results)
+
     # how it looks
 
     def __repr__(self) -> str:
@@ -338,5 +347,17 @@ class Job:
         return self._now().state in OVER
 
 
+class Jobs(Named[Job]):
+    """Jobs, by position, uid or name."""
+
+    kind = "job"
+
+    def __init__(
+        self,
+        items: Sequence[Job],
+        names: Callable[[Job], tuple[str, ...]] = lambda job: (job.uid, job.uid.split("/")[1]),
+    ) -> None:
+        super().__init__(items, names)
+
+
 OVER = FINAL_RUNS | {State.REJECTED, State.CHANGES_REQUESTED}
-__all__ = ["OVER", "Files", "GitqueueError", "Job", "JobStatus"]

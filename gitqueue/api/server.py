@@ -12,7 +12,7 @@ from gitqueue.adapters.premises import Premises
 from gitqueue.api import identity, places, sites
 from gitqueue.api.desk import Desk
 from gitqueue.api.identity import Identity
-from gitqueue.api.jobs import Job
+from gitqueue.api.jobs import Job, Jobs
 from gitqueue.api.sites import Site
 from gitqueue.errors import Mistake, OperatorNeeded
 from gitqueue.refs import job_id, slug
@@ -82,14 +82,14 @@ class Server:
 
     # what waits, and the owner's answers
 
-    def list_pending_jobs(self) -> list[Job]:
+    def list_pending_jobs(self) -> Jobs:
         """All that wait for this owner, oldest first."""
-        found = [Job(self._desk, seen) for seen in acts.waiting(self._desk.queue, self._desk.me)]
+        found = Jobs([Job(self._desk, seen) for seen in acts.waiting(self._desk.queue, self._desk.me)])
         self._listed.update((job.uid, job) for job in found)
         return found
 
     @property
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> Jobs:
         """All jobs of the site, newest first."""
         return self.site.jobs
 

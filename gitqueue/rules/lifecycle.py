@@ -97,7 +97,7 @@ MOVES = (
 OPEN = frozenset({_S.PENDING, _S.CHANGES_REQUESTED, _S.APPROVED, _S.SUSPENDED, _S.RUNNING, _S.HELD})
 FINAL_RUNS = frozenset({_S.COMPLETED, _S.FAILED, _S.CANCELLED, _S.INTERRUPTED, _S.WITHHELD})
 RERUNNABLE = frozenset({_S.FAILED, _S.INTERRUPTED})
-_BY_DECISION = {
+BY_DECISION = {
     Decision.CHANGES_REQUESTED: _S.CHANGES_REQUESTED,
     Decision.REJECTED: _S.REJECTED,
     Decision.CANCEL: _S.CANCELLED,
@@ -131,7 +131,7 @@ def state(facts: JobFacts) -> State:
         return _S.CANCELLED
     if facts.approved:
         return _S.SUSPENDED if facts.suspended else _S.APPROVED
-    spoken = [_BY_DECISION[decision] for decision in facts.decisions if decision in _BY_DECISION]
+    spoken = [BY_DECISION[decision] for decision in facts.decisions if decision in BY_DECISION]
     return spoken[-1] if spoken else _S.PENDING
 
 

@@ -7,7 +7,7 @@ from gitqueue import refs
 from gitqueue.adapters.queue import Job, Queue
 from gitqueue.errors import GitqueueError
 from gitqueue.rules.authority import Note
-from gitqueue.rules.lifecycle import State
+from gitqueue.rules.lifecycle import BY_DECISION, State
 from gitqueue.rules.manifest import Manifest
 
 
@@ -77,7 +77,7 @@ def _reason(job: Job) -> str | None:
         return job.fault
     if job.result is not None:
         return str(job.result.reason) if job.result.reason else None
-    said = [note.reason for note in job.decided if str(note.decision) == str(job.state)]
+    said = [note.reason for note in job.decided if BY_DECISION.get(note.decision) is job.state]
     return said[-1] if said else None
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import keyword
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from gitqueue.adapters.history import History, SiteView
 from gitqueue.adapters.queue import REMOTE, Queue
 from gitqueue.adapters.render import template
 from gitqueue.errors import Mistake, No
-from gitqueue.refs import JobId
+from gitqueue.refs import JobId, Kind
 from gitqueue.rules import manifest, notes, submission
 from gitqueue.rules.authority import REQUESTER
 from gitqueue.rules.documents import nearest
@@ -188,6 +188,53 @@ def submit(clone: Clone, job: JobId, message: str) -> Submitted:
     answer = clone.push("--atomic", lease, f"{head}:{refs.request(job)}", *_tested(clone, queue, job, head))
     clone.fetch()
     return Submitted(job, head, answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request to send: its job, its files (path below the folder -> git's mode, bytes), the commit's message."""
+
+    job: JobId
+    files: Mapping[str, tuple[int, bytes]]
+    message: str
+
+
+def send(clone: Clone, wanted: Sequence[Request]) -> str:
+    """New requests whose files lie in no working folder, each a signed commit, in one push; the site's answer.
+
+    Raises No or Mistake with every reason before anything is pushed. All of them arrive, or none.
+    """
+    clone.fetch()
+    queue = Queue(History(clone.objects()), REMOTE)
+    person = me(clone, queue)
+    if REQUESTER not in person.roles:
+        raise Mistake(f"{person.name} is no requester of this site", step="ask an owner to give you the role")
+    known = {ref.job for ref in queue.refs(Kind.REQUEST, Kind.RESULT)}
+    taken = [f"there is a job {one.job} already" for one in wanted if one.job in known]
+    if taken:
+        raise Mistake(*taken, step="choose another name: a job's name is used once")
+    tip, root = queue.approved, queue.objects.commit(queue.approved).tree
+    trees = [_put(queue, root, one) for one in wanted]
+    commits = clone.commit_trees([(tree, one.message) for tree, one in zip(trees, wanted, strict=True)], tip)
+    names = [refs.request(one.job) for one in wanted]
+    leases = (f"--force-with-lease={name}:" for name in names)
+    pairs = (f"{commit}:{name}" for commit, name in zip(commits, names, strict=True))
+    answer = clone.push("--atomic", *leases, *pairs)
+    clone.fetch()
+    return answer
+
+
+def _put(queue: Queue, root: str, wanted: Request) -> str:
+    """The tree of `approved` with a request's files in it. Raises No where the site would refuse them."""
+    files = {f"{wanted.job.folder}/{path}": held for path, held in wanted.files.items()}
+    tree = queue.objects.put_files(root, files)
+    folder = queue.objects.at(tree, wanted.job.folder)
+    site = queue.history.site(queue.approved)
+    found, refused = queue.history.files(folder.id, site.policy) if folder else ((), ("the request holds no files",))
+    reasons = refused or submission.judge(found, wanted.job, site.policy, site.datasets)
+    if reasons:
+        raise No(*reasons, step="mend it, and submit it again")
+    return tree
 
 
 def _tested(clone: Clone, queue: Queue, job: JobId, head: str) -> list[str]:
