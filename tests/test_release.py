@@ -2,9 +2,13 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import JOB, Desk, Town, configure, done, ok, run
+
+from gitqueue.errors import Mistake, Tampered
+from gitqueue.steps import collect
 
 MAIN = b"""import os
 for name, text in (("means.csv", "patient_id,mean\\n7,1\\n"), ("counts.csv", "n\\n40\\n")):
@@ -100,6 +104,38 @@ def test_the_log_goes_when_it_is_named_and_not_otherwise(town: Town) -> None:
     rachel.git("config", "gitqueue.root", rachel.git("rev-list", "--max-parents=0", "origin/approved"))
     done(rachel.gitqueue("verify", "rachel/job"))
     assert json.loads(done(town.gitqueue("show", "rachel/job", "--json")).out)["state"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("../out.csv", "no safe file name"),
+        ("a/../../out.csv", "no safe file name"),
+        ("/tmp/out.csv", "no safe file name"),
+        (".git/config", "no safe file name"),
+        ("a\nb", "no safe file name"),
+        ("a\u202eb", "no safe file name"),
+        ("", "no safe file name"),
+        ("link/deep/out.csv", "outside"),
+    ],
+)
+def test_results_write_no_name_outside_their_folder(tmp_path: Path, name: str, reason: str) -> None:
+    folder, elsewhere = tmp_path / "results", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    (folder / "link").symlink_to(elsewhere)
+    with pytest.raises(Tampered, match=reason):
+        collect.write({"first.csv": b"1", name: b"2"}, folder)
+    assert [path.name for path in folder.iterdir()] == ["link"], "nothing is written before all is judged"
+    assert not list(elsewhere.iterdir())
+
+
+def test_results_write_over_nothing(tmp_path: Path) -> None:
+    (tmp_path / "kept.csv").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(Mistake, match="is there already"):
+        collect.write({"new.csv": b"1", "kept.csv": b"2"}, tmp_path)
+    assert not (tmp_path / "new.csv").exists()
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_who_signs_with_a_key_that_cannot_decrypt_gets_an_identity_that_can(town: Town) -> None:

@@ -42,7 +42,7 @@ def test_the_report_says_who_what_for_and_what_is_new(town: Town, rachel: Desk) 
     text = report(owen, "rachel/job")
     assert max(map(len, text.partition("The code\n")[0].splitlines())) <= 80
     for line in (
-        "earlier    1 other requests, the newest:\n           first (pending)\n",
+        "earlier    1 other request, the newest:\n           first (pending)\n",
         "purpose    Which features separate the diagnoses\n",
         "project    Atlas: Means by diagnosis\n",
         "cancer/features: 40 rows of mock, 60 rows of real data\n",

@@ -73,7 +73,10 @@ def _side_by_side(name: str, found: Pair) -> None:
     runs = {"mock": found.mock, "real": found.real}
     show.say(f"\n--- {name}")
     if found.mock.files.get(name) == found.real.files.get(name):
-        show.say(f"  the same bytes on mock and real ({len(found.real.files[name]):,})")
+        facts = found.real.facts.get(name)
+        show.say(f"  the same on mock and real: {comparison.name(facts, len(found.real.files[name]))}")
+        for line in comparison.side_by_side({"both": facts}):
+            show.say(line)
         return
     for run, left in runs.items():
         data = left.files.get(name)

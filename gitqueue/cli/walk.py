@@ -56,7 +56,7 @@ _KEYS: Mapping[str, tuple[str, str]] = {
     "r": ("reject", "the requester is told why"),
     "l": ("about a line", "a comment on FILE:LINE"),
     "m": ("on mock", "run it on the mock data once more"),
-    "t": ("on real", "run it on the real data; outputs stay in the vault, before you approve"),
+    "t": ("on real", "run it on the real data; its outputs stay in the vault"),
     "v": ("read again", "the report once more"),
     "n": ("next", "leave it as it is"),
     "q": ("quit", "leave all that follow as they are"),
@@ -120,6 +120,7 @@ def _line(place: Place, job: "Job") -> bool:
 
 
 def _again(place: Place, job: "Job") -> bool:
+    place.clone.fetch()
     show.paged(read(place, place.queue.job(job.id)))
     return False
 

@@ -66,16 +66,18 @@ def _must_be_released(job: Job) -> None:
 
 
 def write(files: Mapping[str, bytes], folder: Path) -> list[Path]:
-    """Write released files below a folder, none outside it and none over a file that is there; their paths."""
+    """Write released files below a folder, none outside it and none over a file that is there; their paths. All or
+    none: every name is judged before the first folder is made."""
+    root = folder.resolve()
     targets = {name: folder / _safe(name) for name in files}
+    outside = [name for name, path in targets.items() if not path.parent.resolve().is_relative_to(root)]
+    if outside:
+        raise Tampered(f"the results name {outside[0]!r}, which would be written outside {str(folder)!r}")
     there = [str(path) for path in targets.values() if path.exists() or path.is_symlink()]
     if there:
         raise Mistake(f"{', '.join(map(repr, there[:5]))} is there already", step="choose another folder with -o")
-    root = folder.resolve()
     for name, path in targets.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.parent.resolve().is_relative_to(root):
-            raise Tampered(f"the results name {name!r}, which would be written outside {str(folder)!r}")
         path.write_bytes(files[name])
     return list(targets.values())
 
