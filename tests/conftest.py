@@ -226,6 +226,8 @@ def _found(base: Path) -> None:
     done(desk.gitqueue("dataset", "add", "cancer", "--title", "Cancer", *asset, "--identifier", "patient_id"))
     done(desk.gitqueue("policy", "set", "results=plain"))
     shutil.rmtree(desk.path)
+    (base / "tools").mkdir()  # what the analyser is made of: copied once, not by every site that rehearses
+    (base / "centre" / "spool" / "tools").symlink_to(base / "tools")
 
 
 @pytest.fixture

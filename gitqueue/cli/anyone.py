@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import cloup
 
-from gitqueue.cli import show
+from gitqueue.cli import show, walk
 from gitqueue.cli.owner import cancel, comment
 from gitqueue.cli.place import Place, here
 from gitqueue.errors import Mistake
@@ -68,10 +68,10 @@ def show_(context: click.Context, job: str | None, sandbox: bool, json_: bool, o
     if sandbox:
         _show_walls(place, found, json_)
         return
-    row = describe.whole(place.queue, found)
     if json_:
-        show.document(row)
+        show.document(describe.whole(place.queue, found, walk.weighed(place, found)))
         return
+    row = describe.whole(place.queue, found)
     show.say(f"{row['id']}  {row['state']}{' (' + row['reason'] + ')' if row['reason'] else ''}")
     for name in ("name", "requester", "project", "purpose", "created_at", "revision"):
         if row[name]:

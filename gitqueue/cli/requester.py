@@ -1,6 +1,7 @@
 """Commands of a requester: from cloning a site to reading a result."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import cloup
@@ -8,6 +9,10 @@ import cloup
 from gitqueue.cli import show
 from gitqueue.cli.place import Place, here
 from gitqueue.errors import Mistake, No, NotAllowed
+
+if TYPE_CHECKING:
+    from gitqueue.refs import JobId
+    from gitqueue.rules.findings import Verdict
 
 
 @cloup.command(epilog="Example: gitqueue clone ssh://site@centre.example/srv/cancer-centre/site.git desk --root 3f2a…")
@@ -83,12 +88,33 @@ def check(context: click.Context, job: str | None, fix: bool, json_: bool, offli
     for line in step.fix(place.clone, place.queue, id_) if fix else ():
         show.note(line)
     reasons = step.check(place.clone, place.queue, id_)
+    verdict = _weighed(place, id_)
     if json_:
-        show.document({"job": str(id_), "ok": not reasons, "reasons": list(reasons)})
+        show.document({"job": str(id_), "ok": not reasons, "reasons": list(reasons), **verdict.document()})
+    else:
+        _advise(verdict)
     if reasons:
         raise No(*reasons, step="mend it; what else owners look at stands in .gitqueue/REVIEW.md")
     if not json_:
         show.say(f"{id_}: nothing against it")
+
+
+def _weighed(place: Place, id_: "JobId") -> "Verdict":
+    from gitqueue.steps import submit as step
+    from gitqueue.steps import weigh
+
+    files, refused = step.files(place.clone, place.queue, id_)
+    return weigh.unread("; ".join(refused)) if refused else weigh.files(place.queue, id_, files, place.clone)
+
+
+def _advise(verdict: "Verdict") -> None:
+    """What owners will read of the code, with how to mend it; no fault, so the site takes the job all the same."""
+    for one in verdict.findings:
+        show.note(f"{one.place}: {one.category} ({one.sure}): {one.why}\n    to mend it: {one.mend}")
+    if verdict.left_out:
+        show.note(f"and {verdict.left_out} more")
+    if verdict.findings:
+        show.note(f"owners will read this, beside a recommendation: {verdict.summary}")
 
 
 @cloup.command(epilog="Example: gitqueue test")

@@ -13,6 +13,7 @@ from gitqueue.rules.lifecycle import Decision
 
 if TYPE_CHECKING:
     from gitqueue.adapters.queue import Job
+    from gitqueue.rules.findings import Verdict
 
 
 def read(place: Place, job: "Job", markdown: bool = False) -> str:
@@ -20,9 +21,17 @@ def read(place: Place, job: "Job", markdown: bool = False) -> str:
     from gitqueue.steps import report
 
     settings = place.at_hand.settings() if place.at_hand else None
-    text = report.report(place.queue, job, report.Reader(last_read(place, job), settings), markdown)
+    reader = report.Reader(last_read(place, job), settings, weighed(place, job))
+    text = report.report(place.queue, job, reader, markdown)
     remember(place, job)
     return text
+
+
+def weighed(place: Place, job: "Job") -> "Verdict | None":
+    """What the job's code would do; a clone keeps it, so that each revision is looked at once."""
+    from gitqueue.steps import weigh
+
+    return weigh.request(place.queue, job, None if place.site else place.clone)
 
 
 def last_read(place: Place, job: "Job") -> str | None:

@@ -113,11 +113,15 @@ class Verdict:
         return Recommendation.REVIEW if self.score == 0 else Recommendation.REJECT
 
     @property
-    def analysed(self) -> bool:
-        return all(finding.category is not Category.UNREAD for finding in self.findings)
+    def summary(self) -> str:
+        return f"{self.recommendation} (score {self.score})"
 
-    def documents(self) -> list[dict[str, object]]:
-        """As `show --json` and `check --json` have them."""
+    def document(self) -> dict[str, object]:
+        """As `show --json` and `check --json` have it."""
+        rows = self._rows()
+        return {"recommendation": str(self.recommendation), "score": self.score, "findings": rows}
+
+    def _rows(self) -> list[dict[str, object]]:
         return [
             {
                 "file": one.file,
@@ -191,11 +195,7 @@ class Facts:
         for read in self.analysis.files:
             for one in read.seen:
                 if one.what in kinds:
-                    yield one if one.file in known else replace_file(one, read.path)
-
-
-def replace_file(seen: Seen, path: str) -> Seen:
-    return msgspec.structs.replace(seen, file=path)
+                    yield one if one.file in known else msgspec.structs.replace(one, file=read.path)
 
 
 # --- judgement ------------------------------------------------------------------------------------------------------
@@ -209,6 +209,11 @@ def judge(facts: Facts) -> Verdict:
         _merged(found), key=lambda one: (-_WEIGHT[one.grade], _ORDER[one.category], one.file, one.cell, one.line)
     )
     return Verdict(tuple(ordered[:SHOWN]), max(0, len(ordered) - SHOWN))
+
+
+def silent(analysis: Analysis) -> Verdict:
+    """The verdict on a job of which nothing at all is known."""
+    return judge(Facts((), Manifest(name="?"), analysis))
 
 
 def _worst_first(one: Finding) -> tuple[int, int, str, int, int]:
@@ -412,8 +417,8 @@ def _plain_load(seen: Seen) -> bool:
 
 def _hidden(facts: Facts) -> Iterator[Finding]:
     for one in facts.seen("use", "call", "import"):
-        by_pieces = one.detail == "hidden" or "hidden" in one.more
-        if by_pieces and (DANGEROUS.match(one.name) or (one.what == "call" and _runs_text(one.name))):
+        reached = one.what != "call" and one.detail == "hidden" and DANGEROUS.match(one.name)
+        if reached or (one.what == "call" and "hidden" in one.more and _runs_text(one.name)):
             why = f"reaches {one.name} in a way that hides what runs: decoded, or put together from pieces"
             yield _at(one, Category.OBFUSCATION, Sure.CERTAIN, why, Grade.DANGER)
     for one in facts.seen("inside"):

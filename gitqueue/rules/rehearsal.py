@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from gitqueue.model import Ended, Limits, Plan
 from gitqueue.rules.authority import BEFORE_APPROVAL, OWNER, RUNNER, Note
 from gitqueue.rules.disclosure import Flag
+from gitqueue.rules.findings import Verdict
 from gitqueue.rules.lifecycle import Decision, State
 from gitqueue.rules.policy import Policy
 
@@ -21,7 +22,8 @@ class Report:
     """How a run on mock data went.
 
     `limits` are what it got; `outputs` SHA-256 by name; `log` its last lines. `again`: what differed when it ran a
-    second time; `home`: what differs from the requester's own run. None: there was no such run.
+    second time; `home`: what differs from the requester's own run. None: there was no such run. `verdict`: what was
+    found in the code, where somebody looked.
     """
 
     ended: Ended
@@ -31,6 +33,7 @@ class Report:
     log: str
     again: tuple[str, ...] | None = None
     home: tuple[str, ...] | None = None
+    verdict: Verdict | None = None
 
 
 # digests

@@ -7,6 +7,7 @@ from gitqueue import refs
 from gitqueue.adapters.queue import Job, Queue
 from gitqueue.errors import GitqueueError
 from gitqueue.rules.authority import Note
+from gitqueue.rules.findings import Verdict
 from gitqueue.rules.lifecycle import BY_DECISION, State
 from gitqueue.rules.manifest import Manifest
 
@@ -26,9 +27,10 @@ def summary(queue: Queue, job: Job) -> dict[str, Any]:
     }
 
 
-def whole(queue: Queue, job: Job) -> dict[str, Any]:
-    """The document of `show --json`; its keys are those of design/3-commands.md."""
-    asked, faults = _asked(queue, job)
+def whole(queue: Queue, job: Job, verdict: Verdict | None = None) -> dict[str, Any]:
+    """The document of `show --json`; its keys are those of design/3-commands.md. `verdict`: where the code was
+    weighed."""
+    asked, _ = _asked(queue, job)
     person = queue.people.get(job.id.requester)
     return {
         **summary(queue, job),
@@ -42,7 +44,7 @@ def whole(queue: Queue, job: Job) -> dict[str, Any]:
         "decisions": [decision(note) for note in job.notes],
         "approval": _approval(queue, job),
         "run": _run(queue, job),
-        "findings": list(faults),
+        **(verdict.document() if verdict else {"recommendation": None, "score": None, "findings": []}),
         "results_ref": refs.result(job.id) if job.results else None,
     }
 

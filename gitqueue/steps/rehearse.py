@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
+
 from gitqueue import refs
-from gitqueue.adapters import executors, files, journal, preparation, remains, sandbox, unconfined, vault
+from gitqueue.adapters import analysis, executors, files, journal, preparation, remains, sandbox, unconfined, vault
 from gitqueue.adapters.clone import Clone
 from gitqueue.adapters.executors import Executor, local, spool
 from gitqueue.adapters.history import SiteView
@@ -24,8 +26,9 @@ from gitqueue.adapters.render import template
 from gitqueue.errors import Mistake, OperatorNeeded, Tampered
 from gitqueue.model import Ended, Plan, RefMove
 from gitqueue.refs import JobId
-from gitqueue.rules import notes, rehearsal
+from gitqueue.rules import findings, notes, rehearsal
 from gitqueue.rules.disclosure import Flag
+from gitqueue.rules.findings import Verdict
 from gitqueue.rules.journal import Entry, Event
 from gitqueue.rules.lifecycle import Decision
 from gitqueue.rules.rehearsal import Report, Wish
@@ -34,6 +37,7 @@ from gitqueue.rules.tree import File, escape
 
 _LOG_LINES, _LOG_LINE = 200, 300
 _DAY = 86_400.0
+ANALYSIS = "analysis"  # beside the runs "1" and "2"
 _COUNTED = "rehearsals.json"
 
 
@@ -181,7 +185,7 @@ def _left(premises: Premises, job: Job, ended: Callable[[], bool]) -> dict[str, 
         run, again = _twice(stage, code, site, mocks)
         flags = remains.flags(run, remains.ended(run), site.datasets)
         more = {"flags.json": remains.flags_text(flags), "again.json": json.dumps(again).encode()}
-        return {**remains.left(run), **more}
+        return {**remains.left(run), **more, "findings.json": _weighed(stage, code, site)}
     except Mistake as error:  # what it asks for cannot be built: that is the request's own fault, and worth saying
         return {"log": "\n".join(error.lines()).encode()}
     finally:
@@ -196,6 +200,17 @@ def _code(premises: Premises, job: Job, site: SiteView) -> Code:
         raise Mistake(*error.reasons) from error
 
 
+def _weighed(stage: Stage, code: Code, site: SiteView) -> bytes:
+    """What is found in the code, as the vault keeps it."""
+    said, why = analysis.run(
+        stage.folder / ANALYSIS, stage.host, code, site.datasets, executor=stage.executor, ended=stage.ended
+    )
+    if stage.ended():
+        raise Over
+    seen = findings.Analysis(missing=why) if said is None else findings.parse(said)
+    return msgspec.json.encode(findings.judge(findings.Facts(code.files, code.asked, seen)))
+
+
 def _folder(premises: Premises, job: JobId) -> Path:
     return premises.site.spool / f"rehearsal-{job.requester}+{job.name}"
 
@@ -203,7 +218,7 @@ def _folder(premises: Premises, job: JobId) -> Path:
 def clear(premises: Premises, job: JobId) -> None:
     """End what an earlier rehearsal of the job still does, and remove its folder."""
     folder = _folder(premises, job)
-    for run in (folder / "1", folder / "2"):
+    for run in (folder / "1", folder / "2", folder / ANALYSIS):
         executors.wait(premises.executor, run, lambda: True)
         spool.remove(run)
     shutil.rmtree(folder, ignore_errors=True)
@@ -246,7 +261,9 @@ def _words(held: Mapping[str, bytes], job: Job) -> tuple[str, str, str | None]:
         why = escape(held["log"].decode("utf-8", "replace"))
         return f"Could not be run on mock data\n\n{why}", "could not be run", None
     report = _report(held, json.loads(held["again.json"]))
-    report = replace(report, home=rehearsal.from_home(job.decided, job.id.requester, report.outputs))
+    weighed = held.get("findings.json")  # what an earlier version of gitqueue left has none
+    verdict = msgspec.json.decode(weighed, type=Verdict) if weighed else None
+    report = replace(report, verdict=verdict, home=rehearsal.from_home(job.decided, job.id.requester, report.outputs))
     tested = None if report.ended.reason else rehearsal.digest(report.outputs)
     return _text(report, home_known=True), report.ended.reason or "ran", tested
 

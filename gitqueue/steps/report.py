@@ -12,6 +12,7 @@ from gitqueue.adapters.render import template
 from gitqueue.errors import GitqueueError, Mistake
 from gitqueue.rules import dossier, submission
 from gitqueue.rules.authority import OWNER, Note
+from gitqueue.rules.findings import Verdict
 from gitqueue.rules.lifecycle import Decision
 from gitqueue.rules.manifest import Manifest
 from gitqueue.rules.policy import RunnerSettings
@@ -60,10 +61,12 @@ def read_last(queue: Queue, job: Job, mine: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who reads: the revision that they read last, if any, and, at the site alone, the operator's settings."""
+    """Who reads: the revision that they read last, if any; at the site alone, the operator's settings; and what was
+    found in the code, where somebody looked."""
 
     last: str | None = None
     settings: RunnerSettings | None = None
+    verdict: Verdict | None = None
 
 
 def report(queue: Queue, job: Job, reader: Reader, markdown: bool = False) -> str:
@@ -154,6 +157,10 @@ class Dossier:
     @property
     def _refused(self) -> tuple[str, ...]:
         return self._read[1]
+
+    @property
+    def verdict(self) -> Verdict | None:
+        return self.reader.verdict
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """What is found in a job's code: honest jobs pass without noise, hostile ones are told by what they do.
 
 The analyser's own modules are run here in this process, over snippets of ours; everywhere else they run in a sandbox
-(`tests/test_findings.py`).
+(`tests/test_weighing.py`).
 """
 
 import base64
@@ -464,4 +464,4 @@ def test_findings_say_how_to_mend_them(judged: Judge) -> None:
     found: tuple[Finding, ...] = judged({"main.py": (START + "print(df)\n").encode()}).findings
     assert "aggregate" in found[0].mend
     assert (found[0].place, "read in line 5" in found[0].why) == (f"main.py:{LINES + 1}", True)
-    assert found[0].why in json.dumps(judged({"main.py": (START + "print(df)\n").encode()}).documents())
+    assert found[0].why in json.dumps(judged({"main.py": (START + "print(df)\n").encode()}).document())

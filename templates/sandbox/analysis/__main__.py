@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 
-sys.path.append("/opt/tools")  # bandit and tree-sitter, where gitqueue has put them
+sys.path.append("/opt/tools/packages")  # bandit and tree-sitter, where gitqueue has put them
 
 import kinds
 import python_code
