@@ -73,13 +73,36 @@ class Bind:
 
 
 @dataclass(frozen=True, slots=True)
+class Indexed:
+    """An asset that outputs are compared with: `name` as people know it, where it stands inside, the name of its
+    index's folder in the run's own, and the mock asset on the host (None where the asset is the mock one)."""
+
+    name: str
+    target: str
+    folder: str
+    mock: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What looks at the outputs in a second sandbox and prints facts about them as JSON: the folder of our programs on
+    the host, the Python inside that runs them; what they need to know, and what they compare with."""
+
+    programs: str
+    python: str
+    identifiers: tuple[str, ...] = ()
+    min_count: int = 10
+    indexed: tuple[Indexed, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """All that a supervisor needs to run one job; written to the job's spool folder as JSON.
 
     `command` is the argument vector inside; `job` the folder of its files on the host, shown read-only as the
     working directory; `uid` and `gid` are the sandbox user's, or None where the runner may not switch user.
-    `declared` are the patterns of outputs that may be collected. `inspect` is a program of ours on the host that,
-    run in a second sandbox over what was collected, prints facts about it as JSON; None where nobody asks. `data` are
+    `declared` are the patterns of outputs that may be collected. `inspect` says how what was collected is
+    looked at; None where nobody does. `data` are
     paths on the host with how they stood (`adapters/data`) when their digests were taken: they must end as they stood.
     """
 
@@ -92,7 +115,7 @@ class Plan:
     types: tuple[str, ...]
     uid: int | None
     gid: int | None
-    inspect: str | None = None
+    inspect: Inspection | None = None
     wake: str | None = None
     data: tuple[tuple[str, str], ...] = ()
 
@@ -146,6 +169,8 @@ __all__ = [
     "Commit",
     "Ended",
     "Entry",
+    "Indexed",
+    "Inspection",
     "JobId",
     "Limits",
     "Output",

@@ -9,12 +9,14 @@ and drops its mounts. It holds FOLDER/lock for its life. FOLDER/ended.json comes
 
 import ctypes
 import fcntl
+import json
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gitqueue.adapters import confined, data, files, limits, sandbox
@@ -22,13 +24,14 @@ from gitqueue.adapters.confined import Outcome, Setting
 from gitqueue.adapters.logs import Capture, Log
 from gitqueue.adapters.wake import wake
 from gitqueue.errors import GitqueueError, OperatorNeeded
-from gitqueue.model import Bind, Ended, Limits, Plan
+from gitqueue.model import Bind, Ended, Indexed, Inspection, Limits, Plan
 
 LOG_BYTES = 4 << 20
 SCRATCH_INODES = 1 << 16
 FOLDERS = 64  # folders that a job may make in its output, beside the files that its limit counts
-INSPECTION = Limits(time=30, memory=1 << 30, cpus=1, processes=16, output=1 << 20, output_files=16)
-INSPECTION_BYTES = 1 << 20
+INSPECTION = Limits(time=60, memory=1 << 30, cpus=2, processes=32, output=1 << 28, output_files=1 << 12)
+INSPECTION_BYTES = 4 << 20
+INDEXING = Limits(time=600, memory=3 << 30, cpus=2, processes=32, output=1 << 36, output_files=1 << 12)
 _SAFE = 2 | 4  # MS_NOSUID | MS_NODEV
 _XCPU, _XFSZ = 128 + signal.SIGXCPU, 128 + signal.SIGXFSZ
 
@@ -96,7 +99,7 @@ def supervise(folder: str, plan: Plan, stop: Stop) -> Ended:
     outputs, refused, over = files.collect(output, plan.declared, plan.types, plan.limits, folder)
     reason, detail = _disturbed(plan, outcome) or _reason(outcome, over, folder)
     if plan.inspect and outputs:
-        _inspect(folder, plan, (uid, gid), scratch, stop)
+        inspect(Table(folder, plan, plan.inspect, (uid, gid), stop))
     end, spent = time.time(), outcome.seconds
     return Ended(reason, outcome.exit_code, started, end, spent, outputs, refused, held, arguments, detail, memory)
 
@@ -148,11 +151,15 @@ def _spaces(folder: str, plan: Plan, uid: int | None, gid: int | None) -> tuple[
     for name in ("tmp", "shm"):
         os.mkdir(f"{scratch}/{name}", 0o700)
         os.chown(f"{scratch}/{name}", uid or 0, gid or 0)
+    _etc(scratch)
+    return output, scratch
+
+
+def _etc(scratch: str) -> None:
     os.mkdir(f"{scratch}/etc", 0o755)
     for name, text in sandbox.ETC.items():
         with open(f"{scratch}/etc/{name}", "w", encoding="ascii") as file:
             file.write(text)
-    return output, scratch
 
 
 def _mount(target: str, options: str) -> None:
@@ -162,22 +169,92 @@ def _mount(target: str, options: str) -> None:
         raise OSError(ctypes.get_errno(), f"mounting a tmpfs with {options}", target)
 
 
-def _inspect(folder: str, plan: Plan, user: tuple[int | None, int | None], scratch: str, stop: Stop) -> None:
-    """Have our own checker look at what was collected, as confined as the job was; its death leaves no file."""
-    tool = f"{scratch}/tool"
-    os.mkdir(tool, 0o755)
-    with open(f"{tool}/inspect.py", "wb") as file:
-        file.write(_content(str(plan.inspect)))
-    shown = Bind(_lent(f"{folder}/outputs", user[1]), "/output")
-    command = ("/usr/bin/python3", "-I", "inspect.py", "/output")
-    look = replace(plan, command=command, job=tool, binds=(shown,), environment=(), limits=INSPECTION)
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Where what was collected is looked at: the run's folder and plan, the sandbox user, whether to end."""
+
+    folder: str
+    plan: Plan
+    inspection: Inspection
+    user: tuple[int | None, int | None]
+    stop: Callable[[], bool]
+
+
+def inspect(table: Table) -> None:
+    """Have our own programs look at what was collected, as confined as the job was; their death leaves no file.
+
+    Indexes of the data that nobody has built come first, in a process that sees the data and no output.
+    """
+    desk = _desk(table)
+    indexed = table.inspection.indexed
+    if not all(_built(table, desk, one) for one in indexed):
+        return
+    places = [{"name": one.name, "path": f"/opt/indexes/{one.folder}", **_mock(one)} for one in indexed]
+    ask = {"index": places, "identifiers": table.inspection.identifiers, "min_count": table.inspection.min_count}
+    files.write_atomic(f"{desk}/ask/ask.json", json.dumps({**ask, "key": "/job/key"}).encode(), 0o644)
+    binds = (
+        Bind(_lent(f"{table.folder}/outputs", table.user[1]), "/output"),
+        Bind(f"{table.folder}/indexes", "/opt/indexes"),
+        *(Bind(one.mock, f"/opt/mock/{one.folder}/{os.path.basename(one.mock)}") for one in indexed if one.mock),
+    )
     capture = Capture(INSPECTION_BYTES)
-    with limits.groups(INSPECTION, group_name(folder) + "-inspection") as groups:
-        processes = None if groups.folder("pids") else INSPECTION.processes + 1
-        setting = Setting(*user, INSPECTION, groups, f"{folder}/seccomp.bpf", (), stop)
-        outcome = confined.run(sandbox.arguments(look, scratch, None, processes), setting, capture)
-    if outcome.exit_code == 0 and not outcome.stopped and capture.whole:
-        files.write_atomic(f"{folder}/inspection.json", bytes(capture.out))
+    command = ("check.py", "/output", "/job/ask.json")
+    if _confined(table, desk, (command, binds, None, INSPECTION), capture) and capture.whole:
+        files.write_atomic(f"{table.folder}/inspection.json", bytes(capture.out))
+
+
+def _mock(one: Indexed) -> dict[str, str]:
+    return {"mock": f"/opt/mock/{one.folder}/{os.path.basename(one.mock)}"} if one.mock else {}
+
+
+def _built(table: Table, desk: str, one: Indexed) -> bool:
+    """Whether an asset's index is there, now or before."""
+    target = f"{table.folder}/indexes/{one.folder}"
+    if os.path.lexists(f"{target}/index.json"):
+        return True
+    os.mkdir(target, 0o755)
+    os.chown(target, table.user[0] or 0, table.user[1] or 0)
+    data_ = tuple(bind for bind in table.plan.binds if bind.target == one.target)
+    command = ("compare.py", one.target, "/output", "/job/key")
+    return _confined(table, desk, (command, data_, target, INDEXING), Capture(INSPECTION_BYTES))
+
+
+def _desk(table: Table) -> str:
+    """A scratch of our own: the job may have left anything in its."""
+    desk, owner = f"{table.folder}/desk", table.user[0] or 0
+    _mount(desk, f"size={INSPECTION.memory},nr_inodes={SCRATCH_INODES},mode=0755")
+    for name in ("tmp", "shm"):
+        os.mkdir(f"{desk}/{name}", 0o700)
+        os.chown(f"{desk}/{name}", owner, table.user[1] or 0)
+    _etc(desk)
+    os.mkdir(f"{desk}/ask", 0o755)
+    files.write_atomic(f"{desk}/ask/key", _content(f"{table.folder}/index-key"), 0o644)
+    return desk
+
+
+Task = tuple[tuple[str, ...], tuple[Bind, ...], str | None, Limits]  # program, what it sees, where it writes, limits
+
+
+def _confined(table: Table, desk: str, task: Task, capture: Capture) -> bool:
+    """Run one of our programs in the sandbox; whether it came to its end."""
+    (program, *words), binds, output, allowed = task
+    programs = Bind(table.inspection.programs, "/opt/checks")
+    look = replace(
+        table.plan,
+        command=(table.inspection.python, "-I", f"/opt/checks/{program}", *words),
+        job=f"{desk}/ask",
+        binds=(programs, *binds),
+        environment=(),
+        limits=allowed,
+    )
+    with limits.groups(allowed, group_name(table.folder) + "-inspection") as groups:
+        processes = None if groups.folder("pids") else allowed.processes + 1
+        setting = Setting(*table.user, allowed, groups, f"{table.folder}/seccomp.bpf", (), table.stop)
+        outcome = confined.run(sandbox.arguments(look, desk, output, processes), setting, capture)
+    if outcome.exit_code != 0 or outcome.stopped:
+        files.write_atomic(f"{table.folder}/inspection.err", outcome.stopped.encode() + b" " + capture.err)
+        return False
+    return True
 
 
 def _lent(folder: str, gid: int | None) -> str:

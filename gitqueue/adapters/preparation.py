@@ -4,10 +4,10 @@ import json
 import os
 import pwd
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gitqueue.adapters import data, environment, resources
+from gitqueue.adapters import checks, data, environment, files, resources
 from gitqueue.adapters.files import lay_out, write_atomic
 from gitqueue.adapters.history import SiteView
 from gitqueue.adapters.objects import Objects
@@ -86,10 +86,21 @@ def judged(premises: Premises, job: JobId, folder: str, site: SiteView) -> Code:
     return code(job, files)
 
 
-def prepare(folder: Path, host: Host, code: Code, site: SiteView, paths: Paths, digest: Callable[[Path], str]) -> Plan:
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """The data of one run: where they lie, how their digests are had; beside real ones the mock ones, and where their
+    indexes are kept."""
+
+    paths: Paths
+    digest: Callable[[Path], str] = lambda _: ""
+    mock: Paths = field(default_factory=dict)
+    shelf: checks.Shelf | None = None
+
+
+def prepare(folder: Path, host: Host, code: Code, site: SiteView, supply: Supply) -> Plan:
     """Fill a new run's folder, and plan the run. Raises GitqueueError where the site or the environment is at fault.
 
-    `digest` of each asset goes, with the packages, into context.json: provenance names them.
+    The digest of each asset goes, with the packages, into context.json: provenance names them.
     """
     lay_out(folder / "job", ((file.path, file.mode == PROGRAM, file.content or b"") for file in code.files))
     built = _environment(host, code, site.policy)
@@ -97,21 +108,21 @@ def prepare(folder: Path, host: Host, code: Code, site: SiteView, paths: Paths, 
         environment.use(built.path, folder)
     place = planning.Place(
         job=str(folder / "job"),
-        data={key: str(path) for key, path in paths.items()},
+        data={key: str(path) for key, path in supply.paths.items()},
         entry=_entry(folder) if code.asked.entrypoint else None,
         environment=str(built.path) if built else None,
-        inspector=str(resources.folder("templates") / "sandbox" / "inspect.py"),
+        inspection=checks.ready(host.environments.parent),
         wake=host.wake,
         uid=host.uid,
         gid=host.gid,
+        mock={key: str(path) for key, path in supply.mock.items()},
     )
-    stood = tuple((str(path), data.standing(path)) for path in paths.values())  # before their digests are taken
-    context = {
-        "packages": [list(package) for package in built.packages] if built else [],
-        "data": {f"{name}/{asset}": digest(path) for (name, asset), path in paths.items()},
-    }
-    write_atomic(folder / "context.json", json.dumps(context).encode())
+    stood = tuple((str(path), data.standing(path)) for path in supply.paths.values())  # before their digests are taken
+    digests = {f"{name}/{asset}": supply.digest(path) for (name, asset), path in supply.paths.items()}
+    packages = [list(package) for package in built.packages] if built else []
+    write_atomic(folder / "context.json", json.dumps({"packages": packages, "data": digests}).encode())
     plan = planning.plan(code.asked, site.policy, site.datasets, place)
+    checks.lend(folder, plan.inspect.indexed if plan.inspect else (), supply.shelf, digests)
     limits = replace(plan.limits, time=min(plan.limits.time, host.time or plan.limits.time))
     return replace(plan, data=stood, limits=limits)
 
@@ -173,5 +184,18 @@ def real_paths(premises: Premises, site: SiteView, asked: Manifest) -> Paths:
     return paths
 
 
-def real_digest(premises: Premises) -> Callable[[Path], str]:
-    return lambda path: data.digest(path, premises.site.private / "digests")
+def supply(premises: Premises, approved: str, site: SiteView, asked: Manifest, folder: Path) -> Supply:
+    """The real data for a run in `folder`, and beside them the mock data of the same commit."""
+    paths = real_paths(premises, site, asked)
+    mock = mock_paths(premises.objects, approved, site, asked, folder / "mock")
+    return Supply(paths, lambda path: data.digest(path, premises.site.private / "digests"), mock, shelf(premises))
+
+
+def shelf(premises: Premises) -> checks.Shelf:
+    return checks.Shelf(premises.site.private / checks.INDEXES, premises.site.key.with_name(checks.KEY))
+
+
+def keep_indexes(premises: Premises, folder: Path) -> None:
+    """Keep what a run on the real data has indexed, for the runs to come."""
+    digests = json.loads((folder / "context.json").read_bytes())["data"]
+    checks.keep(folder, files.plan((folder / "plan.json").read_bytes()), shelf(premises), digests)

@@ -1,16 +1,17 @@
 """What an ended run left in its folder: its record, its files, and what the checks say of them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from gitqueue.adapters import files
 from gitqueue.model import Ended
-from gitqueue.rules import disclosure
+from gitqueue.rules import disclosure, facts
 from gitqueue.rules.disclosure import Collected, Flag
-from gitqueue.rules.policy import Dataset
+from gitqueue.rules.policy import OutputRules
 
-_RECORDS = ("ended.json", "plan.json", "context.json", "inspection.json", "log")
+_RECORDS = ("ended.json", "plan.json", "context.json", "inspection.json", "inspection.err", "log")
 
 
 def ended(folder: Path) -> Ended:
@@ -28,18 +29,17 @@ def left(folder: Path) -> dict[str, bytes]:
     return held
 
 
-def flags(folder: Path, ended: Ended, datasets: Mapping[str, Dataset]) -> tuple[Flag, ...]:
+def flags(folder: Path, ended: Ended, rules: OutputRules) -> tuple[Flag, ...]:
     """What the checks say of the outputs, and of declared files that could not be taken."""
     inspection = folder / "inspection.json"
-    found = disclosure.parse_inspection(inspection.read_bytes() if inspection.is_file() else None)
+    found = facts.parse(inspection.read_bytes() if inspection.is_file() else None)
     collected = [Collected(output, found.get(output.name)) for output in ended.outputs]
-    plan = files.plan((folder / "plan.json").read_bytes())
-    names = {bind.target.split("/")[2] for bind in plan.binds if bind.target.startswith("/data/")}
-    identifiers = {column for name in names for column in datasets[name].identifiers}
+    looked = files.plan((folder / "plan.json").read_bytes()).inspect
+    identifiers = looked.identifiers if looked else ()
     refused = tuple(
         Flag(refusal.name, "collection", refusal.reason) for refusal in ended.refused if _declared(refusal.reason)
     )
-    return (*disclosure.judge(collected, identifiers), *refused)
+    return (*disclosure.judge(collected, identifiers, rules), *refused)
 
 
 def _declared(reason: str) -> bool:
@@ -49,5 +49,9 @@ def _declared(reason: str) -> bool:
 
 def flags_text(flags: Sequence[Flag]) -> bytes:
     """The flags as the vault keeps them: flags.json."""
-    rows = [{"file": flag.file, "check": flag.check, "reason": flag.reason} for flag in flags]
-    return json.dumps(rows, indent=1).encode()
+    return json.dumps([asdict(flag) for flag in flags], indent=1).encode()
+
+
+def flags_of(text: bytes) -> tuple[Flag, ...]:
+    """The flags that the vault keeps."""
+    return tuple(Flag(**{**row, "cells": tuple(row.get("cells", ()))}) for row in json.loads(text))

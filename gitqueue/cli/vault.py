@@ -100,6 +100,8 @@ def _speak_of(found: Left) -> None:
     show.say()
     for flag in found.flags:
         show.say(f"flag: {flag['file']}: {flag['reason']}")
+        for cell in flag.get("cells", ()):
+            show.say(f"      {cell}")
     for refusal in found.ended.get("refused", []):
         show.say(f"stays: {refusal['name']}: {refusal['reason']}")
 

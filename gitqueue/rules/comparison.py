@@ -4,13 +4,16 @@ The values are those that the parser took down inside the sandbox; nothing here 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-import msgspec
+from gitqueue.rules import facts
 
 _LABEL, _CELL, _LINES = 36, 19, 60  # columns of the screen, and lines of a table
+_ROWS = 40
 
 
-class Facts(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Facts:
     """What the parser says of one output. `head` are a table's first rows; None where nobody took them down."""
 
     type: str = "unknown"
@@ -23,21 +26,25 @@ class Facts(msgspec.Struct, frozen=True):
     dtype: str = ""
 
 
-class _Inspection(msgspec.Struct, frozen=True):
-    files: dict[str, Facts]
-
-
 def read(inspection: bytes | None) -> dict[str, Facts]:
     """The facts by file; none where the parser was silent, or said anything unusual."""
-    try:
-        return msgspec.json.decode(inspection or b"", type=_Inspection).files
-    except msgspec.MsgspecError:
-        return {}
+    return {name: _of(content) for name, content in facts.parse(inspection).items()}
 
 
-def name(facts: Facts | None, size: int) -> str:
+def _of(content: facts.Content) -> Facts:
+    """A file that is one table has its rows; of a picture and an array, the measures count."""
+    more = content.measures or facts.Measures()
+    known = Facts(content.type, width=more.width, height=more.height, shape=more.shape, dtype=more.dtype)
+    if len(content.tables) != 1 or content.tables[0].where:
+        return known
+    table = content.tables[0]
+    head = None if table.grid is None else table.grid[:_ROWS]
+    return replace(known, columns=table.columns, head=head, rows=table.rows)
+
+
+def name(known: Facts | None, size: int) -> str:
     """What a file is, in a few words: `table, 2 rows of 12 columns, 349 bytes`."""
-    return f"{_kind(facts)}{size:,} bytes"
+    return f"{_kind(known)}{size:,} bytes"
 
 
 def _kind(facts: Facts | None) -> str:

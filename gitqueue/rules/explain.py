@@ -22,6 +22,10 @@ def sentences(policy: Policy) -> Iterator[str]:
         "any": f"Packages come by name, for Python {wanted.python}: {', '.join(wanted.allow)}.",
     }[wanted.policy]
     yield f"Outputs may be of the types {', '.join(policy.outputs.types)}."
+    yield (
+        f"A number in an output stands for {policy.outputs.min_count} people or more, and a table has at most"
+        f" {policy.outputs.rows} rows; checks look for what breaks this, or stands in the private data."
+    )
     yield {
         "auto": "Outputs that every check could read and passed go back at once; the others wait for an owner.",
         "review": "All outputs wait for an owner.",

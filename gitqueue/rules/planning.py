@@ -1,9 +1,9 @@
 """From what a job asks for and a site allows to the plan of one run. Pure."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from gitqueue.model import Bind, Plan
+from gitqueue.model import Bind, Indexed, Inspection, Plan
 from gitqueue.rules import manifest
 from gitqueue.rules.manifest import Manifest
 from gitqueue.rules.policy import Dataset, Policy
@@ -14,16 +14,18 @@ DATA, ENVIRONMENT = "/data", "/env"
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a run's things lie on the host: the job's files, each (dataset, asset), what calls a function (or none),
-    an environment (or none), the inspector, the bell; and the account that it runs as."""
+    an environment (or none), what looks at outputs, the bell; and the account that it runs as. `mock`: the mock data
+    beside real ones, by (dataset, asset)."""
 
     job: str
     data: Mapping[tuple[str, str], str]
     entry: str | None
     environment: str | None
-    inspector: str | None
+    inspection: Inspection | None
     wake: str | None
     uid: int | None
     gid: int | None
+    mock: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 def data_target(dataset: str, mock: str) -> str:
@@ -44,9 +46,27 @@ def plan(asked: Manifest, policy: Policy, datasets: Mapping[str, Dataset], place
         types=policy.outputs.types,
         uid=place.uid,
         gid=place.gid,
-        inspect=place.inspector,
+        inspect=_inspection(asked, policy, datasets, place),
         wake=place.wake,
     )
+
+
+def _inspection(asked: Manifest, policy: Policy, datasets: Mapping[str, Dataset], place: Place) -> Inspection | None:
+    """What looks at the outputs, told what it looks for."""
+    if place.inspection is None:
+        return None
+    keys = [(name, asset) for name in asked.datasets for asset in datasets[name].assets]
+    indexed = tuple(
+        Indexed(
+            name="/".join(key),
+            target=data_target(key[0], datasets[key[0]].assets[key[1]].mock),
+            folder=str(number),
+            mock=place.mock.get(key),
+        )
+        for number, key in enumerate(keys)
+    )
+    identifiers = tuple(dict.fromkeys(column for name in asked.datasets for column in datasets[name].identifiers))
+    return replace(place.inspection, identifiers=identifiers, min_count=policy.outputs.min_count, indexed=indexed)
 
 
 def _binds(asked: Manifest, datasets: Mapping[str, Dataset], place: Place) -> Iterator[Bind]:

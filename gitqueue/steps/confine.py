@@ -40,7 +40,7 @@ def to_come(queue: Queue, job: Job) -> Walls:
     environment = "<environment>" if asked.environment else None
     entry = "<templates/job/entry.py>" if asked.entrypoint else None
     place = planning.Place(
-        "<the job's files>", paths, entry, environment, inspector=None, wake=None, uid=None, gid=None
+        "<the job's files>", paths, entry, environment, inspection=None, wake=None, uid=None, gid=None
     )
     plan = planning.plan(asked, site.policy, site.datasets, place)
     return Walls(False, sandbox.explained(plan, SCRATCH, "<output>"))

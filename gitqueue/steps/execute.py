@@ -114,9 +114,8 @@ def start(premises: Premises, run: Attempt) -> None:
     run.folder.mkdir(mode=0o711)
     site, host = premises.history.site(run.approval.commit), preparation.of_site(premises)
     code = preparation.judged(premises, run.job, run.approval.folder, site)
-    paths = preparation.real_paths(premises, site, code.asked)
-    digest = preparation.real_digest(premises)
-    premises.executor.start(run.folder, preparation.prepare(run.folder, host, code, site, paths, digest))
+    supply = preparation.supply(premises, run.approval.commit, site, code.asked, run.folder)
+    premises.executor.start(run.folder, preparation.prepare(run.folder, host, code, site, supply))
 
 
 # observe

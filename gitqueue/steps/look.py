@@ -28,7 +28,7 @@ class Left:
     commit: str
     run: Mapping[str, str]
     files: dict[str, bytes]
-    flags: list[dict[str, str]]
+    flags: list[dict[str, Any]]
     ended: dict[str, Any]
     log: str
     plan: bytes | None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitqueue import refs
-from gitqueue.adapters import attestation, files, git, journal, remains, seal, vault
+from gitqueue.adapters import attestation, files, git, journal, preparation, remains, seal, vault
 from gitqueue.adapters.premises import Premises
 from gitqueue.errors import OperatorNeeded, Tampered
 from gitqueue.model import FILE, Ended, Output, RefMove
@@ -32,7 +32,8 @@ def finish(premises: Premises, approval: Approval, attempt: int, folder: Path, n
     site = premises.history.site(approval.commit)
     outputs, seen = {output.name: output.sha256 for output in ended.outputs}, _seen(premises, approval)
     agreed = trial.agreed(seen, _approvers(premises, approval), site.policy.approvals, outputs)
-    flags = remains.flags(folder, ended, site.datasets)
+    preparation.keep_indexes(premises, folder)
+    flags = remains.flags(folder, ended, site.policy.outputs)
     if not agreed and not _varies(premises, approval):
         flags = (*flags, *trial.departs(seen, outputs))
     left = {**remains.left(folder), "flags.json": remains.flags_text(flags)}

@@ -20,14 +20,13 @@ from gitqueue.adapters.clone import Clone
 from gitqueue.adapters.executors import Executor, local, spool
 from gitqueue.adapters.history import SiteView
 from gitqueue.adapters.premises import Premises
-from gitqueue.adapters.preparation import Code, Host
+from gitqueue.adapters.preparation import Code, Host, Supply
 from gitqueue.adapters.queue import Job, Queue
 from gitqueue.adapters.render import template
 from gitqueue.errors import Mistake, OperatorNeeded, Tampered
 from gitqueue.model import Ended, Plan, RefMove
 from gitqueue.refs import JobId
 from gitqueue.rules import findings, notes, rehearsal
-from gitqueue.rules.disclosure import Flag
 from gitqueue.rules.findings import Verdict
 from gitqueue.rules.journal import Entry, Event
 from gitqueue.rules.lifecycle import Decision
@@ -69,8 +68,8 @@ def _twice(stage: Stage, code: Code, site: SiteView, paths: preparation.Paths) -
 def _run(stage: Stage, name: str, code: Code, site: SiteView, paths: preparation.Paths) -> Path:
     run = stage.folder / name
     run.mkdir(mode=0o711)
-    plan = preparation.prepare(run, stage.host, code, site, paths, lambda _: "")
-    stage.start(run, rehearsal.capped(plan, site.policy))
+    plan = rehearsal.capped(preparation.prepare(run, stage.host, code, site, Supply(paths)), site.policy)
+    stage.start(run, plan if name == "1" else replace(plan, inspect=None))  # the second time, its digests tell
     executors.wait(stage.executor, run, stage.ended)
     if stage.ended():
         raise Over
@@ -112,7 +111,7 @@ def at_home(queue: Queue, job: JobId, files_: tuple[File, ...], confined: bool =
         mocks = preparation.mock_paths(queue.objects, queue.approved, site, code.asked, folder / "mock")
         stage = Stage(host, local, folder, lambda: False, local.start if confined else unconfined.run)
         run, again = _twice(stage, code, site, mocks)
-        flags = remains.flags(run, remains.ended(run), site.datasets)
+        flags = remains.flags(run, remains.ended(run), site.policy.outputs)
         kept = {**remains.left(run), "flags.json": remains.flags_text(flags)}
         outputs = {name.removeprefix(OUTPUTS): kept[name] for name in kept if name.startswith(OUTPUTS)}
         return AtHome(_report(kept, again), outputs)
@@ -183,7 +182,7 @@ def _left(premises: Premises, job: Job, ended: Callable[[], bool]) -> dict[str, 
         mocks = preparation.mock_paths(premises.objects, approved, site, code.asked, folder / "mock")
         stage = Stage(preparation.of_site(premises), premises.executor, folder, ended, premises.executor.start)
         run, again = _twice(stage, code, site, mocks)
-        flags = remains.flags(run, remains.ended(run), site.datasets)
+        flags = remains.flags(run, remains.ended(run), site.policy.outputs)
         more = {"flags.json": remains.flags_text(flags), "again.json": json.dumps(again).encode()}
         return {**remains.left(run), **more, "findings.json": _weighed(stage, code, site)}
     except Mistake as error:  # what it asks for cannot be built: that is the request's own fault, and worth saying
@@ -273,7 +272,7 @@ def _words(held: Mapping[str, bytes], job: Job) -> tuple[str, str, str | None]:
 
 def _report(held: Mapping[str, bytes], again: Sequence[str] | None) -> Report:
     ended = files.ended(held["ended.json"])
-    flags = tuple(Flag(row["file"], row["check"], row["reason"]) for row in json.loads(held["flags.json"]))
+    flags = remains.flags_of(held["flags.json"])
     log = _last_lines(held.get("log", b""))
     limits = files.plan(held["plan.json"]).limits
     return Report(ended, limits, _digests(ended), flags, log, None if again is None else tuple(again))

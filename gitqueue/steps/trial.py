@@ -62,7 +62,8 @@ def attempt(premises: Premises, job: Job, wish: Trial, watch: Watch) -> str:
             left = {"log": b"the run ended without a word: the machine or its supervisor was killed"}
             return _keep(premises, job, wish, left, "interrupted")
         ended = remains.ended(folder)
-        flags = remains.flags(folder, ended, premises.history.site(premises.queue.approved).datasets)
+        preparation.keep_indexes(premises, folder)
+        flags = remains.flags(folder, ended, premises.history.site(premises.queue.approved).policy.outputs)
         left = {**remains.left(folder), "flags.json": remains.flags_text(flags)}
         return _keep(premises, job, wish, left, ended.reason or "ran")
     finally:
@@ -109,10 +110,9 @@ def _start(premises: Premises, job: Job, wish: Trial, folder: Path) -> None:
     if tree is None:
         raise Tampered(f"revision {wish.revision[:12]} holds no {job.id.folder}")
     code = preparation.judged(premises, job.id, tree.id, site)
-    paths = preparation.real_paths(premises, site, code.asked)
     folder.mkdir(mode=0o711)
-    digest = preparation.real_digest(premises)
-    premises.executor.start(folder, preparation.prepare(folder, host, code, site, paths, digest))
+    supply = preparation.supply(premises, premises.queue.approved, site, code.asked, folder)
+    premises.executor.start(folder, preparation.prepare(folder, host, code, site, supply))
 
 
 def _over(premises: Premises, folder: Path, watch: Watch) -> bool:

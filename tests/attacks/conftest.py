@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from gitqueue.adapters import data, files
+from gitqueue.adapters import checks, data, files
 from gitqueue.adapters.executors import local
 from gitqueue.model import Bind, Ended, Limits, Plan
 from gitqueue.supervisor import group_name
@@ -34,7 +34,7 @@ SECRET = "patient 4711 has it"
 _AS_USER = """
 import sys; sys.path[:0] = sys.argv[1].split(":")
 from pathlib import Path
-from gitqueue.adapters import files
+from gitqueue.adapters import checks, files
 from gitqueue.adapters.executors import local
 folder = Path(sys.argv[2])
 local.start(folder, files.plan((folder / "wanted.json").read_bytes()))
@@ -96,6 +96,7 @@ class Site:
             gid=user[1],
         )
         (folder / "wanted.json").write_bytes(files.encode(replace(plan, **changes)))  # type: ignore[arg-type]
+        checks.lend(folder, (), None, {})
         if not self.as_root:
             _owned(folder, self.uid)
         return folder

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from gitqueue.adapters import sandbox
+from gitqueue.adapters import checks, sandbox
 from gitqueue.adapters.executors import local, spool
-from gitqueue.model import Bind
+from gitqueue.model import Bind, Indexed, Inspection
 
 from .conftest import IS_ROOT, LIMITS, NORMAL_USER, SANDBOX_USER, SECRET, Ran, Site, facts
 
@@ -623,21 +623,29 @@ def test_a_started_job_is_observed_as_running_at_once(site: Site) -> None:
     site.wait(folder)
 
 
+def looked_at(site: Site) -> Inspection:
+    """What looks at a job's outputs and compares them with the site's data; its key lies in the job's folder."""
+    ready = checks.ready(site.spool.parent)
+    return replace(ready, indexed=(Indexed("people/people", "/data/people/people.csv", "0"),))
+
+
 def test_outputs_are_looked_at_inside_a_second_sandbox(site: Site) -> None:
     program = """
 open("/output/a.csv", "w").write("id,age\\n1,2\\n")
 open("/output/b.json", "w").write('{"k": [{"l": 1}]}')
 """
-    ran = site.run(program, inspect=str(TEMPLATES / "sandbox/inspect.py"))
+    ran = site.run(program, inspect=looked_at(site))
     found = facts(ran)["files"]  # type: ignore[index]
-    assert found["a.csv"]["columns"] == ["id", "age"], ran.because
-    assert found["b.json"]["keys"] == ["k", "k.l"]
+    assert found["a.csv"]["names"] == ["id", "age"], ran.because
+    assert found["b.json"]["names"] == ["k", "l"]
 
 
 def test_a_checker_that_dies_leaves_no_facts(site: Site) -> None:
-    checker = site.spool.parent / "inspect.py"
-    checker.write_text("print('{}')\nraise SystemExit(1)")
-    ran = site.run("open('/output/a.csv', 'w').write('x')", inspect=str(checker))
+    ready = looked_at(site)
+    bad = site.spool.parent / "bad"
+    bad.mkdir(mode=0o755)
+    (bad / "check.py").write_text("print('{}')\nraise SystemExit(1)")
+    ran = site.run("open('/output/a.csv', 'w').write('x')", inspect=replace(ready, programs=str(bad)))
     assert ran.ended.reason == ""
     assert not (ran.folder / "inspection.json").exists()
 

@@ -46,8 +46,8 @@ def test_no_line_is_wider_than_a_terminal_and_there_are_not_too_many() -> None:
 
 def test_what_is_no_table_has_no_values_and_is_named() -> None:
     said = {
-        "a.png": {"type": "png", "width": 3, "height": 4},
-        "b.npy": {"type": "npy", "shape": [2, 5], "dtype": "<f8"},
+        "a.png": {"type": "png", "measures": {"width": 3, "height": 4}},
+        "b.npy": {"type": "npy", "measures": {"shape": [2, 5], "dtype": "<f8"}},
     }
     facts = read(json.dumps({"files": said}).encode())
     assert shown(mock=facts["a.png"], real=None) == []

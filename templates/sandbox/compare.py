@@ -1,0 +1,366 @@
+"""Tables of outputs, measured, and compared with an index of the private data.
+
+    python3 -I compare.py DATA INDEX KEY        builds the index: INDEX/<n>.parquet and INDEX/index.json
+
+The index holds no value of the data, but a keyed hash of each cell, column by column: what stands in an output is
+looked up in it as it would be in the data, and whoever has the index without the key learns how often what is
+repeated, and no more. Names of files and columns are in it as they are.
+"""
+
+import csv
+import json
+import os
+import re
+import sys
+
+if __name__ == "__main__":
+    sys.path += [os.path.dirname(os.path.abspath(__file__)), os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib")]
+
+import duckdb
+
+import reading
+
+SAMPLE = 5000  # rows of a table that are compared; policy lets few tables be larger
+PROBED = 64  # columns of a table, and of an asset, that are compared
+SHOWN = 20  # cells that are named
+EMPTY = "('', 'na', 'nan', 'none', 'null', 'n/a', '-')"
+FEW = 0.1  # of a column's values are different: each is hashed once
+
+
+def connect(memory):
+    base = duckdb.connect()
+    base.execute(f"set threads=2; set memory_limit='{memory}'; set temp_directory='/tmp/spill'; set enable_progress_bar=false")
+    base.execute("set preserve_insertion_order=true; set lock_configuration=true")
+    return base
+
+
+def quoted(text):
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def source(path, delimiter, columns):
+    """SQL that reads a table of text columns c0, c1, …; the first line names them and is left out."""
+    names = "{" + ", ".join(f"'c{at}': 'VARCHAR'" for at in range(columns)) + "}"
+    options = "header=true, quote='\"', escape='\"', null_padding=true, strict_mode=false, auto_detect=false, max_line_size=4194304"
+    return f"read_csv({quoted(path)}, columns={names}, delim={quoted(delimiter)}, {options})"
+
+
+def norm(column):
+    """The same value however it is written: 14.130 and 1.413e1, `Rachel ` and `rachel`; NULL for none."""
+    text, number = f"lower(trim({column}))", f"try_cast({column} as double)"
+    return f"case when {text} in {EMPTY} then null when {number} is not null then cast({number} as varchar) else {text} end"
+
+
+def hashed(value, key):
+    return f"md5_number_lower({quoted(key)} || {value})"
+
+
+# what a table is
+
+
+def measure(found, tables, ask):
+    base = connect("300MB")
+    fill(base, found, tables)
+    profiled(base, tables)
+    if ask.get("index"):
+        overlaps(base, found, tables, ask)
+
+
+def fill(base, found, tables):
+    """Every cell and word that is measured, by table, row and column. Large tables stand for themselves by a sample.
+
+    Table 2n is the n-th, -1-n holds the words of the n-th file; 2n + 1 will be table n turned on its side.
+    """
+    path = "/tmp/cells.csv"
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        write = csv.writer(file, quoting=csv.QUOTE_ALL)
+        write.writerow(("t", "r", "c", "v"))
+        for number, table in enumerate(tables):
+            table.rows = len(table.grid or ())
+            for r, row in enumerate(table.grid or (), 1):
+                write.writerows((2 * number, r, c, cell) for c, cell in enumerate(row[:PROBED]) if cell)
+        for number, one in enumerate(found.values()):
+            write.writerows((-1 - number, line, 0, word) for word, line in one.words.items())
+    kinds = "{'t': 'INT', 'r': 'INT', 'c': 'INT', 'v': 'VARCHAR'}"
+    base.execute(f"create temp table raw as select * from read_csv({quoted(path)}, columns={kinds}, header=true, auto_detect=false, delim=',', quote='\"', escape='\"', max_line_size=4194304)")
+    for number, table in enumerate(tables):
+        if table.grid is None:
+            sampled(base, number, table)
+
+
+def sampled(base, number, table):
+    width = max(1, len(table.columns))
+    view = source(table.path, table.delimiter, width)
+    table.rows = base.execute(f"select count(*) from {view}").fetchone()[0]
+    base.execute(f"create or replace temp table part as select row_number() over () r, * from (select * from {view} using sample reservoir({SAMPLE} rows) repeatable (7))")
+    for at in range(min(width, PROBED)):
+        base.execute(f"insert into raw select {2 * number}, r, {at}, c{at} from part where c{at} != ''")
+
+
+def profiled(base, tables):
+    """Of each column: how many cells are filled, how many values differ, whether they are numbers, with decimals."""
+    value, number_ = norm("v"), "try_cast(v as double)"
+    for table in tables:
+        table.profile = [{"filled": 0, "distinct": 0} for _ in table.columns[:PROBED]]
+    sql = f"select t, c, count(n), count(distinct n), count(x), count(*) filter (x % 1 != 0) from (select t, c, {value} n, {number_} x from raw where t >= 0) group by t, c"
+    for t, c, filled, distinct, numbers, decimals in base.execute(sql).fetchall():
+        if c < len(tables[t // 2].profile):
+            tables[t // 2].profile[c] = {"filled": filled, "distinct": distinct, "numbers": numbers, "decimals": decimals}
+    sql = "select t, count(*) - count(distinct s) from (select t, r, string_agg(c || ':' || v, chr(31) order by c) s from raw where t >= 0 group by t, r) group by t"
+    for t, repeated in base.execute(sql).fetchall():
+        tables[t // 2].repeated = repeated
+
+
+# the index
+
+
+def build(data, index, key):
+    """Index every table below a folder, or one file."""
+    base = connect("1500MB")
+    assets = []
+    for path, name in listed(data):
+        about = asset(base, path, f"{index}/{len(assets)}.parquet", key)
+        if about:
+            assets.append({"name": name, "file": f"{len(assets)}.parquet", **about})
+    with open(f"{index}/index.json", "w", encoding="utf-8") as file:
+        json.dump({"assets": assets}, file)
+
+
+def listed(top):
+    if os.path.isfile(top):
+        yield top, os.path.basename(top)
+        return
+    for folder, below, names in os.walk(top):
+        below.sort()
+        for name in sorted(names):
+            path = os.path.join(folder, name)
+            if os.path.isfile(path):
+                yield path, os.path.relpath(path, top)
+
+
+def asset(base, path, target, key):
+    """One table of the data: its hashes into `target`; what is known of each column. None for what is no table."""
+    table = of_data(path)
+    if table is None:
+        return None
+    sql, columns = table
+    facts = base.execute("select count(*), " + ", ".join(about(at) for at in range(len(columns))) + f" from {sql}").fetchone()
+    rows, facts = facts[0], [facts[1 + 8 * at : 9 + 8 * at] for at in range(len(columns))]
+    made, joins = [], []
+    for at, one in enumerate(facts):
+        if rows > 10_000 and one[1] <= FEW * rows:  # hash each value once: md5 is the dear part
+            base.execute(f"create or replace temp table v{at} as select v, {hashed('v', key)} h from (select distinct {norm(f'c{at}')} v from {sql}) where v is not null")
+            joins.append(f"left join v{at} on v{at}.v = n{at}")
+            made.append(f"v{at}.h as c{at}")
+        else:
+            made.append(f"{hashed(f'n{at}', key)} as c{at}")
+    inner = ", ".join(f"{norm(f'c{at}')} n{at}" for at in range(len(columns)))
+    base.execute(f"copy (select {', '.join(made)} from (select {inner} from {sql}) {' '.join(joins)}) to {quoted(target)} (format parquet, compression zstd)")
+    return {"rows": rows, "columns": [column(base, sql, key, at, name, one) for at, (name, one) in enumerate(zip(columns, facts))]}
+
+
+def about(at):
+    value, number = norm(f"c{at}"), f"try_cast(c{at} as double)"
+    digits = f"max(length(split_part(c{at}, '.', 2))) filter ({number} is not null and contains(c{at}, '.'))"
+    return (
+        f"count({value}), approx_count_distinct({value}), count({number}), {digits}, min({number}), max({number}),"
+        f" count(*) filter (contains(trim(c{at}), ' ')), avg(length(c{at}))"
+    )
+
+
+def column(base, sql, key, at, name, facts):
+    """What the rules may know of a column of the data: shapes, and the hashes of its two extremes."""
+    filled, distinct, numbers, digits, low, high, _, _ = facts
+    numeric = numbers == filled > 0
+    found = {"name": name, "filled": filled, "distinct": min(distinct, filled), "numeric": numeric, "chance": 0.0, "extremes": [], "steps": 0}
+    if numeric and low is not None and high - low < 1e300:
+        steps = (high - low) * 10 ** min(digits or 0, 17) + 1
+        found |= {"steps": steps, "chance": min(1.0, 2 * found["distinct"] / steps)}
+        for value in (low, high):
+            count, digest = base.execute(f"select count(*), any_value({hashed(norm(f'c{at}'), key)}) from {sql} where try_cast(c{at} as double) = {value!r}").fetchone()
+            found["extremes"].append([str(digest), count])
+    return found
+
+
+def of_data(path):
+    """SQL and column names of a table of the data; None for what is none."""
+    with open(path, "rb") as file:
+        head = file.read(reading.HEAD)
+        size = file.seek(0, 2)
+    if head.startswith(b"PAR1"):
+        names = [row[0] for row in duckdb.execute(f"describe select * from read_parquet({quoted(path)})").fetchall()]
+        cells = ", ".join(f'cast("{name.replace(chr(34), chr(34) * 2)}" as varchar) c{at}' for at, name in enumerate(names))
+        return f"(select {cells} from read_parquet({quoted(path)}))", names
+    if not reading.utf8(head, size > len(head)):
+        return None
+    text = head.decode("utf-8-sig", "ignore")
+    delimiter = reading.tabular(text, size > len(head)) or (sole(text) and ",")
+    if not delimiter:
+        return None
+    header = next(csv.reader([text.split("\n", 1)[0]], delimiter=delimiter))
+    return source(path, delimiter, len(header)), header
+
+
+def sole(text):
+    """A table of one column: short lines, and no sentence."""
+    lines = text.splitlines()[:20]
+    return len(lines) > 1 and all(line and " " not in line.strip() and line[0] not in "{[<" for line in lines)
+
+
+# what stands in both
+
+
+def overlaps(base, found, tables, ask):
+    """Look every table, every transposed one and every word up in every column of every indexed asset."""
+    key = open(ask["key"], encoding="ascii").read().strip()
+    owner = {id(table): name for name, one in found.items() for table in one.tables}
+    cells(base, tables, key)
+    known(base, ask, key)
+    base.execute("create temp table seen as select t, c, h, min(r) r, any_value(v) v, bool_or(h in (select h from public)) public from cells group by t, c, h")
+    totals = {(t, c): (n, fresh) for t, c, n, fresh in base.execute("select t, c, count(*), count(*) filter (not public) from seen group by t, c").fetchall()}
+    names = list(found)
+    for place in ask["index"]:
+        for about in json.load(open(f"{place['path']}/index.json", encoding="utf-8"))["assets"]:
+            look_up(base, Look(found, tables, names, owner, totals, place, about, ask))
+
+
+class Look:
+    """One asset's index, and where what is found of it goes."""
+
+    def __init__(self, found, tables, names, owner, totals, place, about, ask):
+        self.found, self.tables, self.names, self.owner, self.totals = found, tables, names, owner, totals
+        self.path, self.about = f"{place['path']}/{about['file']}", about
+        self.asset = f"{place['name']}" if about["name"] == os.path.basename(place["name"]) else f"{place['name']}/{about['name']}"
+        self.identifiers = {name.casefold().strip() for name in ask.get("identifiers", ())}
+        self.few = ask.get("min_count", 10)
+        self.mock = {(one["asset"], one["column"]): one for one in ask.get("_mock", ())}
+
+    def tell(self, t, match):
+        """Put a match to the file that table `t` belongs to; the words of a file are table -1-n, transposed ones odd."""
+        if t < 0:
+            one, where = self.found[self.names[-1 - t]], "the text"
+        else:
+            table = self.tables[t // 2]
+            one, where = self.found[self.owner[id(table)]], table.where
+        one.matches.append({"where": where, "turned": t > 0 and t % 2 == 1, **match})
+
+
+def cells(base, tables, key):
+    """Every cell by its hash, small tables also turned on their side."""
+    base.execute(f"create temp table cells as select t, r, c, {hashed('n', key)} h, v from (select *, {norm('v')} n from raw) where n is not null")
+    small = [str(2 * number) for number, table in enumerate(tables) if len(table.columns) > 1 and table.rows <= PROBED]
+    if small:
+        base.execute(f"insert into cells select t + 1, c + 1, r - 1, h, v from cells where t in ({', '.join(small)})")
+
+
+def known(base, ask, key):
+    """What everybody may know: the names of the data's columns, and all that stands in the mock data."""
+    base.execute("create temp table public (h ubigint)")
+    ask["_mock"] = []
+    for place in ask["index"]:
+        for about in json.load(open(f"{place['path']}/index.json", encoding="utf-8"))["assets"]:
+            for one in about["columns"]:
+                base.execute(f"insert into public select {hashed(norm(quoted(one['name'])), key)} where {norm(quoted(one['name']))} is not null")
+        if not place.get("mock"):
+            continue
+        for path, name in listed(place["mock"]):
+            table = of_data(path)
+            if table is None:
+                continue
+            for at, column_name in enumerate(table[1]):
+                value = norm(f"c{at}")
+                base.execute(f"create or replace temp table m as select distinct {hashed(value, key)} h from {table[0]} where {value} is not null")
+                base.execute("insert into public select h from m")
+                ask["_mock"].append(chance(base, place, name, column_name))
+
+
+def chance(base, place, file, column_name):
+    """How many of a mock column's values stand in the real column of the same name: so many do by chance."""
+    hits, all_of_it = 0, base.execute("select count(*) from m").fetchone()[0]
+    for about in json.load(open(f"{place['path']}/index.json", encoding="utf-8"))["assets"]:
+        for at, one in enumerate(about["columns"]):
+            if one["name"] == column_name:
+                hits = base.execute(f"select count(distinct h) from m join read_parquet({quoted(place['path'] + '/' + about['file'])}) i on i.c{at} = m.h").fetchone()[0]
+    return {"asset": place["name"], "column": column_name, "chance": (hits + 1) / (all_of_it + 2)}
+
+
+def look_up(base, look):
+    """Each column's hits, told where there are any; then the rows that point at few records."""
+    base.execute("create or replace temp table hits (t int, c int, k int, h ubigint)")
+    index = f"read_parquet({quoted(look.path)})"
+    for k in range(min(len(look.about["columns"]), 4 * PROBED)):
+        base.execute(f"insert into hits select distinct s.t, s.c, {k}, s.h from seen s join {index} i on i.c{k} = s.h")
+    sql = "select t, c, k, count(*), count(*) filter (not s.public), list(s.v order by s.r) filter (not s.public), list(s.r order by s.r) filter (not s.public) from hits join seen s using (t, c, h) group by t, c, k"
+    found = base.execute(sql).fetchall()
+    best = {}
+    for t, c, k, every, fresh, values, rows in found:
+        column = look.about["columns"][k]
+        every_of, fresh_of = look.totals[t, c]
+        p = odds(look, column)
+        if fresh:
+            cells_ = [[row, c, reading.short(value)] for row, value in list(zip(rows, values))[:SHOWN]]
+            look.tell(t, {"kind": "values", "column": label(look, t, c), "private": f"{look.asset}: {column['name']}", "hits": fresh, "of": fresh_of, "chance": p, "numeric": column["numeric"], "identifier": identifying(look, column), "unique": column["distinct"] / max(1, column["filled"]), "cells": cells_})
+        if t >= 0 and every >= 0.9 * every_of and fits(look, column, t, c, every_of, p):
+            rank = (label(look, t, c) == column["name"], every / every_of, column["distinct"])
+            if rank > best.get((t, c), ((False, 0, 0), 0))[0]:
+                best[t, c] = (rank, k)
+    extremes(base, look)
+    for t in {t for t, _ in best}:
+        groups(base, look, t, {c: k for (at, c), (_, k) in best.items() if at == t}, index)
+
+
+def odds(look, column):
+    mock = look.mock.get((look.asset, column["name"])) or next((one for (_, name), one in look.mock.items() if name == column["name"]), None)
+    return max(column["chance"], mock["chance"]) if mock and column["numeric"] else column["chance"]
+
+
+def identifying(look, column):
+    return column["name"].casefold().strip() in look.identifiers
+
+
+def fits(look, column, t, c, count, p):
+    """Whether a column of an output may be one of the data: words, or whole numbers of the same name, or more numbers
+    than stand there by chance."""
+    if not column["numeric"]:
+        return True
+    if column["steps"] == column["steps"] // 1 and p >= 0.5:
+        return label(look, t, c).casefold() == column["name"].casefold()
+    return p**count < 1e-3
+
+
+def label(look, t, c):
+    if t < 0 or t % 2:
+        return ""
+    columns = look.tables[t // 2].columns
+    return reading.short(columns[c]) if c < len(columns) else ""
+
+
+def extremes(base, look):
+    """Cells that hold the smallest or the largest value of a column, where few people have it."""
+    for column in look.about["columns"]:
+        few = [(int(digest), count) for digest, count in column["extremes"] if 0 < count < look.few]
+        if not few:
+            continue
+        inside = ", ".join(str(digest) for digest, _ in few)
+        for t, c, hit, of, row, value in base.execute(f"select t, c, count(*) filter (h in ({inside})), count(*), min(r) filter (h in ({inside})), min(v) filter (h in ({inside})) from seen where not public group by t, c having count(*) filter (h in ({inside})) > 0").fetchall():
+            look.tell(t, {"kind": "extreme", "column": label(look, t, c), "private": f"{look.asset}: {column['name']}", "hits": hit, "of": of, "chance": min(1.0, 2 / column["steps"]) if column["steps"] else 0.0, "numeric": True, "identifier": False, "unique": 0.0, "cells": [[row, c, reading.short(value)]]})
+
+
+def groups(base, look, t, columns, index):
+    """Rows of a table whose cells, taken together, stand in few records of the data."""
+    chosen = sorted(columns)
+    if not chosen or (len(chosen) == 1 and look.about["columns"][columns[chosen[0]]]["numeric"] and not t % 2 == 0):
+        return
+    wide = f"select r, {', '.join(f'any_value(h) filter (c = {c}) x{c}' for c in chosen)} from cells where t = {t} group by r"
+    on = " and ".join(f"i.c{columns[c]} = w.x{c}" for c in chosen)
+    filled = " and ".join(f"w.x{c} is not null" for c in chosen)
+    counts = base.execute(f"select w.r, count(*) n from ({wide}) w join {index} i on {on} where {filled} group by w.r").fetchall()
+    few = sorted(row for row, n in counts if n < look.few)
+    if few:
+        all_rows = base.execute(f"select count(distinct r) from cells where t = {t}").fetchone()[0]
+        names = ", ".join(look.about["columns"][columns[c]]["name"] for c in chosen)
+        look.tell(t, {"kind": "rows", "column": reading.short(names), "private": look.asset, "hits": len(few), "of": all_rows, "chance": 0.0, "numeric": False, "identifier": False, "unique": 0.0, "cells": [[row, -1, ""] for row in few[:SHOWN]]})
+
+
+if __name__ == "__main__":
+    build(sys.argv[1], sys.argv[2], open(sys.argv[3], encoding="ascii").read().strip())

@@ -1,0 +1,289 @@
+"""Outputs that people write: honest ones, and ones that leak, each with the checks that must see it.
+
+The data are made up, by a fixed seed; `DATA` are the private ones, `MOCK` what everybody may see. What is known not to
+be seen stands in `UNSEEN`, and in docs/disclosure.md.
+"""
+
+import base64
+import csv
+import gzip
+import io
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, stdev
+
+HEADER = ("patient_id", "surname", "age", "sex", "region", "diagnosis", "radius", "admitted")
+REGIONS = ("north", "south", "east", "west", "islands")
+SYLLABLES = ("ka", "mor", "lin", "tes", "vo", "ber", "sha", "dun", "ri", "pel", "gro", "ny")
+Row = tuple[str, ...]
+
+
+def people(seed: int, count: int, letter: str) -> tuple[Row, ...]:
+    """Rows of one person each."""
+    luck = random.Random(seed)
+    weights = (30, 30, 20, 18, 2)
+    return tuple(
+        (
+            f"{letter}{luck.randrange(10**6, 10**7)}",
+            "".join(luck.choices(SYLLABLES, k=4)) + luck.choice("abcdef") + ("q" if letter == "M" else ""),
+            str(min(97, max(18, round(luck.gauss(55, 15))))),
+            luck.choice("FM"),
+            luck.choices(REGIONS, weights)[0],
+            luck.choices(("benign", "malignant"), (63, 37))[0],
+            f"{luck.gauss(14, 3.5):.3f}",
+            f"20{luck.randrange(10, 24)}-{luck.randrange(1, 13):02d}-{luck.randrange(1, 29):02d}",
+        )
+        for _ in range(count)
+    )
+
+
+DATA, MOCK = people(1, 800, "P"), people(2, 200, "M")
+
+
+def table(rows: Sequence[Sequence[object]], header: Sequence[str] = HEADER, delimiter: str = ",") -> bytes:
+    out = io.StringIO()
+    write = csv.writer(out, delimiter=delimiter, lineterminator="\n")
+    write.writerows([header, *rows])
+    return out.getvalue().encode()
+
+
+@dataclass(frozen=True)
+class Case:
+    """Outputs of one run; `seen`: checks of which each must flag something (none: it may go)."""
+
+    name: str
+    files: Mapping[str, bytes]
+    seen: frozenset[str] = frozenset()
+    alarms: frozenset[str] = field(default=frozenset())  # false ones that we know of, and explain
+
+
+def column(name: str) -> list[str]:
+    return [row[HEADER.index(name)] for row in DATA]
+
+
+def where(**wanted: str) -> list[Row]:
+    return [row for row in DATA if all(row[HEADER.index(name)] == value for name, value in wanted.items())]
+
+
+def counts(*names: str) -> "Counter[Row]":
+    return Counter(tuple(row[HEADER.index(name)] for name in names) for row in DATA)
+
+
+def number(rows: Sequence[Row], name: str) -> list[float]:
+    return [float(row[HEADER.index(name)]) for row in rows]
+
+
+def to5(count: int) -> str:
+    return "<10" if count < 10 else str(5 * round(count / 5))
+
+
+# --- honest
+
+
+def means() -> bytes:
+    groups = [(sex, where(sex=sex)) for sex in "FM"]
+    rows = [
+        (sex, len(rows), f"{fmean(number(rows, 'radius')):.2f}", f"{stdev(number(rows, 'radius')):.2f}")
+        for sex, rows in groups
+    ]
+    return table(rows, ("sex", "patients", "mean_radius", "sd_radius"))
+
+
+def crosstab(cell: Callable[[int], object], total: bool = False, regions: Sequence[str] = REGIONS) -> bytes:
+    found = counts("region", "diagnosis")
+    kinds = ("benign", "malignant")
+    rows: list[list[object]] = [[region, *(cell(found[region, kind]) for kind in kinds)] for region in regions]
+    if total:
+        for row, region in zip(rows, regions, strict=True):
+            row.append(sum(found[region, kind] for kind in kinds))
+        sums = [sum(found[region, kind] for region in regions) for kind in kinds]
+        rows.append(["total", *sums, sum(sums)])
+    return table(rows, ("region", *kinds, *(["total"] if total else [])))
+
+
+def percentiles() -> bytes:
+    values = sorted(number(DATA, "radius"))
+    rows = [(f"{p}%", f"{values[len(values) * p // 100]:.1f}") for p in (5, 25, 50, 75, 95)]
+    return table(rows, ("percentile", "radius"))
+
+
+def bands() -> bytes:
+    found = Counter(min(80, max(20, int(age) // 10 * 10)) for age in column("age"))
+    return table([(f"{low}-{low + 9}", to5(found[low])) for low in sorted(found)], ("age_band", "count"))
+
+
+def regression() -> bytes:
+    text = (
+        "                 OLS Regression Results\n"
+        "Dep. Variable:  radius        R-squared:   0.412\n"
+        "No. Observations:  800        AIC:         3021.\n\n"
+        "              coef    std err      t      P>|t|\n"
+        "Intercept   11.203      0.412   27.2     0.000\n"
+        "age          0.051      0.007    7.1     0.000\n"
+    )
+    return text.encode()
+
+
+SAFE = f"""# Radius by sex
+
+Of {len(DATA)} patients, {to5(len(where(sex="F")))} were women. Groups of fewer than 10 were left out.
+
+| sex | n | mean |
+| --- | --- | --- |
+| F | {to5(len(where(sex="F")))} | 14.0 |
+| M | {to5(len(where(sex="M")))} | 14.1 |
+"""
+
+HONEST = (
+    Case("means of two groups", {"means.csv": means()}),
+    Case("counts rounded to 5, small ones suppressed", {"regions.csv": crosstab(to5)}),
+    Case("a total of rounded counts", {"regions.csv": crosstab(to5) + f"total,{505},{295}\n".encode()}),
+    Case("percentiles", {"percentiles.csv": percentiles()}),
+    Case("age bands", {"bands.csv": bands()}),
+    Case(
+        "model scores as JSON", {"accuracy.json": b'{"train": 0.9873, "test": 0.9441, "n_train": 600, "n_test": 200}'}
+    ),
+    Case("what the model was told", {"model.json": b'{"max_depth": 5, "n_estimators": 8, "min_samples_leaf": 3}'}),
+    Case(
+        "a nested summary", {"s.json": b'{"radius": {"count": 800, "mean": 14.1}, "age": {"count": 800, "mean": 55.2}}'}
+    ),
+    Case("a regression as text", {"ols.txt": regression()}),
+    Case("a short report", {"report.md": SAFE.encode()}),
+    Case("counts a year", {"years.csv": table([(2010 + n, 40 + 3 * n) for n in range(14)], ("year", "admissions"))}),
+    Case("semicolons and commas", {"m.csv": b"sex;patients;mean\nF;410;14,02\nM;390;14,11\n"}),
+    Case("tabs", {"m.tsv": b"sex\tpatients\tmean\nF\t410\t14.02\nM\t390\t14.11\n"}),
+    Case("R prints it", {"r.txt": b"[1] 14.05\n  sex patients mean\n1   F      410 14.02\n2   M      390 14.11\n"}),
+    Case("a line of a log", {"note.txt": b"The model converged after 7 iterations of 3 epochs.\n"}),
+    Case(
+        "a curve of 101 points",
+        {"curve.csv": table([(f"{n / 100:.2f}", f"{n * n / 10000:.4f}") for n in range(101)], ("fpr", "tpr"))},
+        alarms=frozenset({"near_unique"}),
+    ),
+    Case("one number", {"answer.txt": b"14.05\n"}),
+    Case("the same counts twice", {"a.csv": means(), "b.csv": means()}),
+    Case(
+        "shares of large groups", {"s.csv": table([("F", 410, 36.5), ("M", 390, 38.1)], ("sex", "n", "pct_malignant"))}
+    ),
+)
+
+# --- leaking
+
+_luck = random.Random(3)
+SHUFFLED = _luck.sample(DATA, 60)
+ONE = DATA[17]
+OLDEST = max(DATA, key=lambda row: int(row[2]))
+WIDEST = max(DATA, key=lambda row: float(row[6]))
+WEST = counts("region", "diagnosis")
+ISLANDS = sum(WEST["islands", kind] for kind in ("benign", "malignant"))
+
+
+def picked(*names: str, rows: Sequence[Row] = SHUFFLED) -> list[tuple[str, ...]]:
+    return [tuple(row[HEADER.index(name)] for name in names) for row in rows]
+
+
+def see(*checks: str) -> frozenset[str]:
+    return frozenset(checks)
+
+
+DUMP = table(SHUFFLED)
+LEAKING = (
+    Case("rows as they are", {"rows.csv": DUMP}, see("identifiers", "private_values", "private_rows", "near_unique")),
+    Case(
+        "rows, columns in another order and renamed",
+        {"r.csv": table(picked("radius", "sex", "age", "admitted"), ("a", "b", "c", "d"))},
+        see("private_values", "private_rows"),
+    ),
+    Case(
+        "numbers alone, sorted each by itself",
+        {"r.csv": table([[value] for value in sorted(column("radius"))[:80]], ("x",))},
+        see("private_values"),
+    ),
+    Case("rows without a head", {"r.csv": b"\n".join(DUMP.splitlines()[1:])}, see("private_values", "private_rows")),
+    Case("rows by semicolons", {"r.csv": table(SHUFFLED, delimiter=";")}, see("identifiers", "private_rows")),
+    Case("rows by pipes, as text", {"r.txt": table(SHUFFLED, delimiter="|")}, see("identifiers", "private_rows")),
+    Case(
+        "rows turned on their side",
+        {"r.csv": table([list(one) for one in zip(*picked("radius", "age", "admitted"), strict=True)], [f"c{n}" for n in range(60)])},
+        see("private_values"),
+    ),
+    Case(
+        "rows as JSON records",
+        {"r.json": json.dumps([dict(zip(HEADER, row, strict=True)) for row in SHUFFLED]).encode()},
+        see("identifiers", "private_values", "private_rows"),
+    ),
+    Case(
+        "rows as JSON lines named .txt",
+        {"r.txt": "\n".join(json.dumps(row) for row in picked("radius", "age", "sex")).encode()},
+        see("private_values", "private_rows"),
+    ),
+    Case(
+        "rows deep in JSON",
+        {"r.json": json.dumps({"a": [{"b": {"c": picked("radius", "age", "sex")}}]}).encode()},
+        see("private_values"),
+    ),
+    Case(
+        "rows in a Markdown table",
+        {"r.md": "\n".join(["| r | a |", "| --- | --- |", *(f"| {r} | {a} |" for r, a in picked("radius", "age"))]).encode()},
+        see("private_values"),
+    ),
+    Case(
+        "rows as a program prints them",
+        {"r.txt": "\n".join(["  radius age", *(f"{n} {r} {a}" for n, (r, a) in enumerate(picked("radius", "age")))]).encode()},
+        see("private_values"),
+    ),
+    Case(
+        "numbers written otherwise",
+        {"r.csv": table([(f"{float(value):.6e}",) for (value,) in picked("radius")], ("x",))},
+        see("private_values"),
+    ),
+    Case("rows in UTF-16", {"r.csv": DUMP.decode().encode("utf-16")}, see("unread")),
+    Case("rows zipped", {"r.csv": gzip.compress(DUMP, mtime=0)}, see("unread", "lying_type")),
+    Case("rows in base64", {"r.txt": base64.b64encode(DUMP)}, see("high_entropy")),
+    Case("rows in base64 by lines", {"r.txt": base64.encodebytes(DUMP)}, see("high_entropy")),
+    Case("rows in hex, in JSON", {"r.json": json.dumps({"model": DUMP.hex()}).encode()}, see("high_entropy")),
+    Case("a picture that is a table", {"chart.png": DUMP}, see("lying_type", "identifiers")),
+    Case("a page", {"r.html": b"<html><body>" + DUMP + b"</body></html>"}, see("unread")),
+    Case("ids in sentences", {"r.txt": f"The first was {ONE[0]}, who did well.\n".encode()}, see("private_values")),
+    Case("a name in a sentence", {"r.md": f"# Note\n\nAsk {ONE[1].title()} about it.\n".encode()}, see("private_values")),
+    Case("ids in a cell's sentence", {"r.csv": f"sex,note\nF,without {ONE[0]} it holds\nM,fine\n".encode()}, see("private_values")),
+    Case("an id as a key", {"r.json": json.dumps({ONE[0]: 1, "mean": 14.1}).encode()}, see("private_values")),
+    Case("the id column renamed", {"r.csv": table(picked("patient_id")[:3], ("label",))}, see("private_values")),
+    Case("one small count", {"r.csv": crosstab(int)}, see("small_counts")),
+    Case("a small count in JSON", {"r.json": b'{"F": 412, "M": 385, "X": 3}'}, see("small_counts")),
+    Case("a small count in a sentence", {"r.txt": b"Of these, only 4 patients had died.\n"}, see("small_counts")),
+    Case("a small count in Markdown", {"r.md": b"| sex | n |\n| --- | --- |\n| F | 412 |\n| X | 3 |\n"}, see("small_counts")),
+    Case("a percentage of few", {"r.csv": table([("F", 40, 10.0), ("M", 390, 38.1)], ("sex", "n", "pct_dead"))}, see("small_shares")),
+    Case(
+        "a suppressed count that a total gives away",
+        {"r.csv": crosstab(lambda n: n if n >= 10 else "<10", total=True, regions=("north", "south", "islands"))},
+        see("given_away"),
+    ),
+    Case(
+        "a row that a total gives away",
+        {"r.csv": table([("north", 240), ("south", 243), ("all", 487)], ("region", "patients"))},
+        see("given_away"),
+    ),
+    Case(
+        "counts by difference, in two files",
+        {"all.csv": table([("F", 412), ("M", 388)], ("sex", "n")), "some.csv": table([("F", 409), ("M", 388)], ("sex", "n"))},
+        see("differences"),
+    ),
+    Case("a maximum", {"r.csv": table([("age", 55.2, OLDEST[2])], ("what", "mean", "max"))}, see("extremes")),
+    Case("describe() of pandas", {"r.csv": table([("count", 800), ("mean", 14.05), ("min", 3.1), ("max", 25.2)], ("", "radius"))}, see("extremes")),
+    Case("one person's value as a maximum by another name", {"r.json": json.dumps({"top": float(WIDEST[6]), "mean": 14.05}).encode()}, see("extremes")),
+    Case("a group of one", {"r.csv": table(sorted({(row[2], row[4], f"{20 + n / 7:.1f}") for n, row in enumerate(DATA)})[:45], ("age", "region", "mean"))}, see("private_rows")),
+    Case("the same words again and again", {"r.csv": table(picked("sex", "diagnosis"), ("a", "b"))}, see("repeated_rows")),
+    Case("too many rows", {"r.csv": table([(n, n % 7 + 20) for n in range(6000)], ("k", "n"))}, see("rows")),
+)  # fmt: skip
+
+UNSEEN = (
+    Case("values doubled", {"r.csv": table([[f"{2 * float(v):.3f}"] for (v,) in picked("radius")[:40]], ("x",))}),
+    Case("values rounded", {"r.csv": table([[f"{float(v):.0f}"] for (v,) in picked("radius")[:40]], ("mm",))}),
+    Case("a word for each person", {"r.txt": b"amber birch cedar\n"}),
+    Case(
+        "dates written otherwise", {"r.csv": table([[v.replace("-", "/")] for (v,) in picked("admitted")[:40]], ("x",))}
+    ),
+)
