@@ -7,19 +7,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitqueue import runner
+from gitqueue import refs, runner
 from gitqueue.adapters import settings
 from gitqueue.adapters.clone import Clone
 from gitqueue.adapters.queue import Job, Queue
-from gitqueue.errors import Mistake
+from gitqueue.errors import Mistake, Tampered
 from gitqueue.refs import JobId
 from gitqueue.rules.authority import Note
-from gitqueue.rules.chain import votes
+from gitqueue.rules.chain import Chain, votes
 from gitqueue.rules.lifecycle import Decision, State
 from gitqueue.rules.trial import trials
 from gitqueue.steps import approve as merging
-from gitqueue.steps import look, review
+from gitqueue.steps import enter, look, review, verify
 from gitqueue.steps.review import Spoken
+
+_HOLDS = "refs/gitqueue/holds"  # in this clone alone: how far the chain was found to hold
+_BUTTON = (
+    "a merge by a forge's button, squash, rebase or queue is signed by no owner and never counts: nothing that came"
+    " with it runs"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +40,33 @@ class Signer:
 def approve(owner: Signer, ids: Sequence[JobId], why: str, read: Mapping[JobId, str]) -> list[str]:
     """Merge each job, signed, exactly as it was read; or endorse it, where the word of more owners is needed. What
     there is to say of it, in lines."""
+    must_hold(owner.clone, owner.queue)
     said: list[str] = []
     ready = [id_ for id_ in ids if _endorsed(owner, id_, why, said)]
     if ready:
         said.append(merging.approve(owner.clone, ready, why, dict(read)).answer)
     return said
+
+
+def must_hold(clone: Clone, queue: Queue) -> None:
+    """Verify the chain on from where this clone last found that it holds. Raises Tampered, with what to do: on a forge
+    anybody with the right to push may have moved `approved`."""
+    root, known = clone.config(enter.ROOT), queue.objects.ref(_HOLDS)
+    if not root or known == queue.approved:
+        return
+    begun = Chain(known, queue.objects.commit(known).date) if known else Chain()
+    try:
+        verify.extend(queue.history, begun, root, queue.approved)
+    except verify.Broken as error:
+        raise Tampered(*error.reasons, _BUTTON, step=_back(queue, error.chain.tip)) from error
+    clone.git("update-ref", _HOLDS, queue.approved)
+
+
+def _back(queue: Queue, good: str | None) -> str:
+    if good is None:
+        return "use nothing of this clone, and ask the site's owners"
+    lease = f"--force-with-lease=approved:{queue.approved}"
+    return f"an owner puts it back (the forge must allow that for once): git push {lease} origin {good}:{refs.APPROVED}"
 
 
 def _endorsed(owner: Signer, id_: JobId, why: str, said: list[str]) -> bool:

@@ -133,3 +133,8 @@ def parse_pull(name: str) -> int | None:
     """The number of the pull request (GitHub, Gitea) or merge request (GitLab) whose head a forge's ref is."""
     found = _PULL.fullmatch(name)
     return int(found[1]) if found else None
+
+
+def pull_heads(number: int) -> tuple[str, str]:
+    """What forges may call the head of a pull request of that number."""
+    return f"refs/pull/{number}/head", f"refs/merge-requests/{number}/head"

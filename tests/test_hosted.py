@@ -300,16 +300,22 @@ def test_an_outage_is_survived_and_what_was_done_meanwhile_is_put_out_after_it(
 
 def test_a_forge_that_takes_no_push_delays_a_run_and_loses_nothing(town: Hosted, owen: Desk, rachel: Desk) -> None:
     owen.approve(rachel.request(BC))
-    hook = town.repository / "hooks" / "pre-receive"
-    hook.parent.mkdir(exist_ok=True)
-    hook.write_text("#!/bin/sh\necho rate limit exceeded >&2\nexit 1\n")
-    hook.chmod(0o755)
+    hook = _hook(town, "echo rate limit exceeded >&2\nexit 1")
     said = town.once()
     assert (said.code, "the forge took no push" in said.err) == (5, True), said.err
     assert not town.at(f"results/{BC}", town.mirror)
     hook.unlink()
     assert f"{BC} is completed" in town.serve().err
     assert "Attempt: 1" in ok("git", "log", "-1", f"results/{BC}", cwd=town.repository)
+
+
+def _hook(town: Hosted, lines: str) -> Path:
+    """What the forge itself has to say to a push."""
+    hook = town.repository / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\n{lines}\n")
+    hook.chmod(0o755)
+    return hook
 
 
 # pull requests
@@ -340,6 +346,55 @@ def test_a_signed_note_on_a_pull_request_is_its_requesters_word(town: Hosted, ra
     assert town.at(f"requests/{BC}") == asked
     assert town.at(f"reviews/{BC}") == rachel.git("rev-parse", "HEAD")
     assert call("-C", town.site, "show", BC, "--json").out.count('"cancelled"') == 1
+
+
+def test_approve_takes_a_pull_requests_number_and_what_it_pushes_holds_its_head(
+    town: Hosted, owen: Desk, rachel: Desk
+) -> None:
+    asked = rachel.request(BC, push=False)
+    _pull(town, rachel, 42)
+    assert (
+        "the site has not taken in pull request 42, which would be rachel/bc-mean" in owen.gitqueue("approve", "42").err
+    )
+    town.serve()
+    words = ("--trailer", "Decision=comment", "--trailer", f"Revision={asked}")
+    rachel.git("commit", "-q", "-S", "--allow-empty", "-m", "By Friday, please", *words)
+    _pull(town, rachel, 42)
+    town.serve()
+    done(owen.gitqueue("review", "42"))
+    done(owen.gitqueue("approve", "42", "-m", "Aggregates only"))
+    ok("git", "merge-base", "--is-ancestor", "refs/pull/42/head", "approved", cwd=town.repository)
+    assert f"{BC} is completed" in town.serve().err
+    assert "there is no pull request 43" in owen.gitqueue("approve", "43").err
+
+
+def test_a_forge_that_forbids_the_owners_push_is_named_with_what_to_set(town: Hosted, owen: Desk, rachel: Desk) -> None:
+    _asked(town, rachel)
+    _hook(town, "echo 'GH013: Changes must be made through a pull request.' >&2\nexit 1")
+    said = owen.gitqueue("approve", BC)
+    assert (said.code, "lets owners push to approved" in said.err, "GH013" in said.err) == (3, True, True), said.err
+
+
+def test_check_and_approve_say_that_a_merge_by_the_button_does_not_count(
+    town: Hosted, owen: Desk, rachel: Desk
+) -> None:
+    asked = _asked(town, rachel)
+    root = ok("git", "rev-list", "--max-parents=0", "approved", cwd=town.repository)
+    for desk in (owen, rachel):
+        desk.git("config", "gitqueue.root", root)
+    done(rachel.gitqueue("check", BC))
+    tip = town.at("approved")
+    owen.git("fetch", "-q")
+    owen.git("switch", "-q", "approved")
+    owen.git("merge", "-q", "--squash", asked)
+    owen.git("commit", "-q", "-m", "Mean radius (#42)")
+    owen.git("push", "-q", "origin", "approved")
+    for said in (rachel.gitqueue("check", BC), owen.gitqueue("approve", BC)):
+        assert said.code == 4
+        assert "by a forge's button, squash, rebase or queue is signed by no owner and never counts" in said.err
+    ok(*shlex.split(said.err.split("for once): ")[1]), cwd=owen.path)
+    assert town.at("approved") == tip
+    done(owen.gitqueue("approve", BC))
 
 
 def test_a_strangers_pull_request_is_no_request_until_an_owner_adds_them(town: Hosted, owen: Desk) -> None:

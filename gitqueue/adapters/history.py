@@ -185,6 +185,15 @@ class History:
         met = chain.find(ids)
         return (ids[:met], ids[met]) if met is not None else (ids[:LONGEST_REQUEST], None)
 
+    def asked_at(self, head: str) -> str:
+        """The revision that a pull request's head is, or, where it is a note on top of one, speaks of."""
+        try:
+            said = notes.parse_review(self.objects.commit(head).message).revision
+        except ValueError:
+            return head
+        same = self.objects.is_commit(said) and self.objects.commit(said).tree == self.objects.commit(head).tree
+        return said if same and self.objects.descends(head, said) else head
+
     def asked_by(self, tip: str, approved: str) -> JobId | None:
         """The one job whose folder the line of commits from the chain to `tip` changes; None where it is not one."""
         ids, fork = self._line(tip, approved)

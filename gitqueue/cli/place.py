@@ -91,11 +91,14 @@ class Place:
             self.clone.git("update-ref", _AUDIT_SEEN, tip)
 
     def job_id(self, text: str | None) -> JobId:
-        """The job that a word means: its whole name, its last part where that is clear, else the current branch's."""
+        """The job that a word means: its whole name, its last part where that is clear, or a pull request's number;
+        without a word, the current branch's."""
         if text is None:
             return self._current()
         if "/" in text:
             return refs.job_id(text)
+        if text.lstrip("#!").isdecimal() and self.site is None:
+            return self._pulled(int(text.lstrip("#!")), text)
         named = [job.id for job in self.queue.jobs() if job.id.name == text]
         mine = [job for job in named if job.requester == self.me()]
         found = mine or named
@@ -105,6 +108,13 @@ class Place:
             names = " and ".join(str(job) for job in found)
             raise Mistake(f"{text!r} could be {names}", step="name it whole: requester/job")
         raise Mistake(f"there is no job {text!r}{self._nearest(text)}", step="gitqueue list --all")
+
+    def _pulled(self, number: int, text: str) -> JobId:
+        """The request that a forge's pull request is; a job that has a number for its name goes first."""
+        from gitqueue.steps import pulls
+
+        named = [job.id for job in self.queue.jobs() if job.id.name == text]
+        return named[0] if len(named) == 1 else pulls.find(self.clone, self.queue, number)
 
     def _current(self) -> JobId:
         from gitqueue.steps.submit import current_job

@@ -32,4 +32,15 @@ def shell(context: click.Context, person: str, fingerprint: str) -> int:
     return hook.shell(str(at_site(context).path), person, fingerprint)
 
 
-COMMANDS = (keys, shell)
+@cloup.command(hidden=True, epilog="Example: gitqueue -C cancer-centre poke")
+@click.pass_context
+def poke(context: click.Context) -> None:
+    """Have the runner look at its forge now: the forced command of one who may do nothing else."""
+    from gitqueue.adapters import wake
+    from gitqueue.errors import OperatorNeeded
+
+    if not wake.wake(at_site(context).socket):
+        raise OperatorNeeded("no runner listens here", step="gitqueue status")
+
+
+COMMANDS = (keys, shell, poke)

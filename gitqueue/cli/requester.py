@@ -81,10 +81,12 @@ def _only_dataset(place: Place) -> tuple[str, ...]:
 @click.pass_context
 def check(context: click.Context, job: str | None, fix: bool, json_: bool, offline: bool) -> None:
     """Judge the job's files by the site's own rules, before anything is sent."""
+    from gitqueue import acts
     from gitqueue.steps import submit as step
 
     place = here(context, offline)
     id_ = place.job_id(job)
+    acts.must_hold(place.clone, place.queue)
     for line in step.fix(place.clone, place.queue, id_) if fix else ():
         show.note(line)
     reasons = step.check(place.clone, place.queue, id_)

@@ -21,7 +21,6 @@ from gitqueue.adapters.premises import Premises
 from gitqueue.errors import GitqueueError, OperatorNeeded
 from gitqueue.model import RefMove
 from gitqueue.refs import Kind
-from gitqueue.rules import notes
 from gitqueue.steps import record
 from gitqueue.steps.receive import Gate, judge
 
@@ -219,7 +218,7 @@ class Intake:
 
     def _taken(self, head: str, sender: str) -> tuple[str, ...]:
         """Take a head in as request and note; the reasons against it."""
-        revision = self._revision(head)
+        revision = self.history.asked_at(head)
         job = self.history.asked_by(revision, self._mine(refs.APPROVED) or "")
         if job is None:
             return self._refuse(RefMove(sender, None, head), sender, ("it changes no one folder jobs/<you>/<job>/",))
@@ -233,15 +232,6 @@ class Intake:
                 return self._refuse(move, sender, reasons)
             self._accept(move, sender)
         return ()
-
-    def _revision(self, head: str) -> str:
-        """The revision that a head is, or speaks of: notes change no file."""
-        try:
-            said = notes.parse_review(self.objects.commit(head).message).revision
-        except ValueError:
-            return head
-        same = self.objects.is_commit(said) and self.objects.commit(said).tree == self.objects.commit(head).tree
-        return said if same and self.objects.descends(head, said) else head
 
     # one ref
 

@@ -7,12 +7,13 @@ from gitqueue import refs
 from gitqueue.adapters.clone import Clone, PushRefused
 from gitqueue.adapters.history import History
 from gitqueue.adapters.queue import REMOTE, Job, Queue
-from gitqueue.errors import Mistake, NotAllowed
+from gitqueue.errors import GitqueueError, Mistake, NotAllowed
 from gitqueue.refs import JobId
 from gitqueue.rules.chain import judge_link, votes
 from gitqueue.rules.lifecycle import Decision, State
 
 _TRIES = 3
+_PULLS = "refs/gitqueue/pulls/"  # see steps/pulls
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +37,27 @@ def approve(clone: Clone, jobs: Sequence[JobId], reason: str, reviewed: dict[Job
         commits = _merges(clone, queue, jobs, reason, reviewed)
         try:
             answer = clone.push(f"{commits[-1]}:{refs.APPROVED}")
-        except (PushRefused, Mistake):
+        except (PushRefused, Mistake) as error:
             before = queue.approved
             clone.fetch()
             if attempt + 1 == _TRIES or Queue(History(clone.objects()), REMOTE).approved == before:
-                raise
+                raise _explained(error) from error
             continue
         clone.fetch()
         clone.follow_approved()
         return Approved(tuple(jobs), tuple(commits), answer)
     raise AssertionError("the last try returns or raises")
+
+
+def _explained(error: PushRefused | Mistake) -> GitqueueError:
+    """A site says itself what it refuses, and a forge in words of its own, which are not what to do."""
+    if isinstance(error, PushRefused):
+        return error
+    return NotAllowed(
+        *error.reasons,
+        step="where a forge forbids it, its administrator lets owners push to approved, with no pull request asked for"
+        " (forge/settings.md in the site's folder; docs/github.md): then gitqueue approve again",
+    )
 
 
 def _merges(clone: Clone, queue: Queue, jobs: Sequence[JobId], reason: str, reviewed: dict[JobId, str]) -> list[str]:
@@ -88,7 +100,10 @@ def _merged(queue: Queue, job: Job) -> str:
     """What is merged: the revision; where several owners decide, with all that was said on it."""
     said = queue.ref(refs.review(job.id))
     several = queue.history.site(queue.approved).policy.approvals > 1
-    return said if said and several else job.revision or ""
+    # A forge shows a pull request as merged when its head is in: that may be a note on the revision.
+    pulled = queue.objects.ref(f"{_PULLS}{job.id}")
+    note = pulled if pulled and queue.history.revision(pulled) == job.revision else None
+    return said if said and several else note or job.revision or ""
 
 
 @dataclass(frozen=True, slots=True)
