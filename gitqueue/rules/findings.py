@@ -337,7 +337,20 @@ def _network(facts: Facts) -> Iterator[Finding]:
 
 
 def _talks(text: str) -> bool:
-    return any(NETWORK_COMMANDS.fullmatch(word.rpartition("/")[2]) for word in re.split(r"[\s;|&()$`'\"]+", text))
+    """Whether a command line that stands in code reaches a network."""
+    parts = [part.split() for part in re.split(r"[;|&()$`\n]+", text.replace("'", " ").replace('"', " "))]
+    names = [[word.rpartition("/")[2] for word in part] for part in parts]
+    return any(
+        NETWORK_COMMANDS.fullmatch(word) and _really(Seen(0, "", word, " ".join(part[at + 1 :])))
+        for part in names
+        for at, word in enumerate(part)
+        if at == 0 or part[at - 1] in _BEFORE
+    )
+
+
+_BEFORE = frozenset(
+    ["sudo", "env", "nohup", "exec", "xargs", "time", "timeout", "nice", "-c", "then", "do", "else", "if", "!"]
+)
 
 
 def _really(seen: Seen) -> bool:
@@ -368,7 +381,8 @@ def _outside(facts: Facts) -> Iterator[Finding]:
 
 def _processes(facts: Facts) -> Iterator[Finding]:
     for one in facts.seen("use", "call"):
-        if PROCESSES.match(one.name):
+        magic = one.name.endswith("_magic") and one.detail.split(" ")[0] not in _SHELL_MAGICS
+        if PROCESSES.match(one.name) and not magic:
             shown = f": {one.detail[:80]!r}" if one.what == "call" and one.detail else ""
             yield _at(one, Category.SUBPROCESS, Sure.CERTAIN, f"starts other programs by {one.name}{shown}")
     for one in facts.seen("command"):
@@ -377,6 +391,9 @@ def _processes(facts: Facts) -> Iterator[Finding]:
             yield _at(one, Category.SUBPROCESS, Sure.CERTAIN, why, Grade.DANGER)
         elif one.name == "awk system()":
             yield _at(one, Category.SUBPROCESS, Sure.LIKELY, "its awk program starts other programs")
+
+
+_SHELL_MAGICS = frozenset(["system", "sx", "sc", "bash", "sh", "script", "run", "!"])
 
 
 def _careless(seen: Seen) -> bool:

@@ -18,7 +18,7 @@ NETWORK_COMMANDS = re.compile(
 PROCESSES = re.compile(
     r"os\.(system|popen|exec\w*|spawn\w*|posix_spawnp?|fork|forkpty|startfile|kill|killpg)$|subprocess\.|pty\.|pexpect\."
     r"|commands\.|popen2\.|plumbum\.|sh\.[a-z]|asyncio\.create_subprocess_\w+|asyncio\.subprocess\.|platform\.popen"
-    r"|builtins\.get_ipython|IPython\.get_ipython|invoke\.run"
+    r"|(builtins|IPython)\.get_ipython\(\)\.(system\w*|getoutput|run_\w+_magic|run_cell\w*)|invoke\.run"
 )
 RIGHTS = re.compile(r"sudo|su|doas|pkexec|chroot|nsenter|unshare|mount|umount|insmod|modprobe|setcap|mkfs\w*|dd|crontab"
                     r"|at|gdb|strace|ptrace|iptables|useradd|passwd|systemctl|shutdown|reboot")  # fmt: skip

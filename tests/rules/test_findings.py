@@ -111,6 +111,9 @@ HONEST = {
     "names of fields": "print(list(rows[0]), rows[0].keys())\n",
     "its own file": 'settings = json.load(open("settings.json"))\nprint(settings)\n',
     "apply by column": "print(df.apply(lambda column: column.mean()))\n",
+    "a count of sums": 'x = df.loc[:, ["a", "b"]].sum(axis=1)\nx.value_counts().reset_index().to_csv(OUT + "/x.csv")\n',
+    "a table by hand": 't = pd.DataFrame()\nt = t.append(df)\nfor c in ["a"]:\n    print(t[c].mean())\n',
+    "a frame with a key column": 'df["k"] = df["patient_id"].map({})\nprint(df.groupby("sex").k.mean())\n',
     "a class": "class Study:\n    def __init__(self, frame):\n        self.frame = frame\n    def mean(self):\n"
     "        return self.frame.x.mean()\nprint(Study(df).mean())\n",
     "a seeded draw": "rng = np.random.default_rng(7)\nprint(rng.permutation(df.x).mean())\n",
@@ -124,7 +127,7 @@ HONEST = {
 
 @pytest.mark.parametrize("name", HONEST)
 def test_honest_code_is_recommended_without_a_word(judged: Judge, name: str) -> None:
-    verdict = judged({"main.py": (START + HONEST[name]).encode()})
+    verdict = judged({"main.py": (START + HONEST[name]).encode(), "settings.json": b"{}"})
     assert (shown(verdict), verdict.score, str(verdict.recommendation)) == ([], 1, "approve")
 
 
@@ -204,6 +207,7 @@ ROWS = {
     "something unknown": ("import lib\nprint(lib.polish(df))\n", "likely"),
     "a scatter plot": ('import matplotlib.pyplot as plt\nplt.scatter(df.a, df.b)\n', "likely"),
     "sql": ('import duckdb\nprint(duckdb.sql("select * from people"))\n', "certain"),
+    "from another folder": ('os.chdir(DATA)\nprint(pd.read_csv("d/people.csv"))\n', "certain"),
     "never called": ("def leak():\n    print(pd.read_csv(DATA + '/d/people.csv'))\n", "certain"),
     "a minimum": ('print(df["age"].min())\n', "possible"),
     "the first and the last": ('print(sorted(df["age"])[0])\n', "certain"),
@@ -277,6 +281,8 @@ REACHES = {
     "eval(compile('1', 'x', 'eval'))\n": {"dynamic code"},
     "import pickle\nx = pickle.load(open('m.pkl', 'rb'))\n": {"dynamic code"},
     "import ctypes\nctypes.CDLL(None).system(b'ls')\n": {"dynamic code"},
+    "import subprocess\nsubprocess.run(['git', 'rev-parse', 'HEAD'])\n": {"subprocess"},
+    "import os\nos.system('X=1; sudo wget x')\n": {"subprocess", "network"},
     "import socket\nsocket.create_connection(('1.2.3.4', 80))\n": {"network"},
     "import urllib.request\nurllib.request.urlopen('http://x')\n": {"network"},
     "import requests\n": {"network"},
@@ -465,3 +471,14 @@ def test_findings_say_how_to_mend_them(judged: Judge) -> None:
     assert "aggregate" in found[0].mend
     assert (found[0].place, "read in line 5" in found[0].why) == (f"main.py:{LINES + 1}", True)
     assert found[0].why in json.dumps(judged({"main.py": (START + "print(df)\n").encode()}).document())
+
+
+def test_a_file_finds_its_neighbours_as_python_would(judged: Judge) -> None:
+    """A script's own folder comes first, and a notebook is run in its own."""
+    main = START + "from tools import total\nprint(total(df), open('../notes/n.txt').read())\n"
+    files = {
+        "code/main.py": main.encode(),
+        "code/tools.py": b"def total(d):\n    return d.x.sum()\n",
+        "notes/n.txt": b"x\n",
+    }
+    assert not judged(files, msgspec.structs.replace(PYTHON, run="python code/main.py")).findings

@@ -9,7 +9,8 @@ import unicodedata
 import warnings
 from functools import cache
 
-from flow import Follower, TooMuch
+from flow import Follower
+from scopes import TooMuch
 
 PACKED = re.compile(r"(?:[A-Za-z0-9+/_=-]{200,}|(?:\\x[0-9a-fA-F]{2}){40,}|[0-9a-fA-F\s]{300,})")
 LONG_LINE = 2000

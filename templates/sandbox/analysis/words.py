@@ -66,7 +66,9 @@ KEEPERS = re.compile(  # functions: rows in, rows out
     r"|pprint\.pformat|io\.(StringIO|BytesIO)|textwrap\.\w+|tabulate\.tabulate|operator\.\w+|heapq\.\w+|decimal\.\w+"
     r"|sklearn\.model_selection\.(train_test_split|cross_val_predict)|sklearn\.preprocessing\.[a-z]\w+"
 )
-ITERATION = re.compile(r"itertools\.(count|cycle|repeat)")
+TABLES = {"DataFrame": "frame", "concat": "frame", "merge": "frame", "json_normalize": "frame", "get_dummies": "frame",
+          "melt": "frame", "Series": "series", "cut": "series", "qcut": "series", "to_numeric": "series",
+          "array": "series", "asarray": "series", "to_datetime": "series", "where": "series"}  # fmt: skip
 
 # Where something becomes visible: name -> what it is called.
 PRINTS = {
