@@ -215,15 +215,6 @@ def test_a_hundred_thousand_files_take_no_long_time(output: Path, collect: Colle
     assert time.process_time() - started < 2
 
 
-def test_a_thousand_files_of_ten_kilobytes_take_half_a_second(output: Path, collect: Collect) -> None:
-    for number in range(1000):
-        (output / f"{number}.csv").write_bytes(b"x" * 10_000)
-    started = time.process_time()
-    outputs, _, _ = collect(limits=replace(LIMITS, output=20_000_000, output_files=1000))
-    assert len(outputs) == 1000
-    assert time.process_time() - started < 0.5
-
-
 def test_no_descriptor_is_left_open(output: Path, collect: Collect) -> None:
     (output / "a/b").mkdir(parents=True)
     (output / "a/b/c.csv").write_text("1")

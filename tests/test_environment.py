@@ -368,6 +368,13 @@ def test_what_nobody_used_for_long_goes_whatever_room_there_is(cache: Path, shel
     assert evict(cache, 10**12, time.time() + environment.OLDEST + 60) == (place.name,)
 
 
+def test_what_was_built_at_home_goes_too(cache: Path, shelf: Path) -> None:
+    home = preparation.Host(cache, None, None)
+    place = build(wheel(shelf, "alpha", {"alpha.py": ""}), "3.11", cache).path.parent
+    assert preparation.tidy(home, time.time()) == ()
+    assert preparation.tidy(home, time.time() + environment.OLDEST + 60) == (place.name,)
+
+
 def test_a_lock_names_every_package_with_hashes_and_no_index(shelf: Path) -> None:
     beta = wheel(shelf, "beta", {"beta.py": ""})
     wheel(shelf, "delta", {"delta.py": ""})

@@ -64,6 +64,15 @@ def at_home() -> Host:
     return Host(Path("/var/cache/gitqueue") / ENVIRONMENTS, account.pw_uid, account.pw_gid)
 
 
+_AT_HOME = 5 << 30  # bytes of built environments that a person's own machine keeps
+
+
+def tidy(home: Host, now: float) -> tuple[str, ...]:
+    """Remove what `test` built at home, by age and size, as `evict` does at a site; the keys of those that went. What
+    was used within the last hour stays: another test may run with it. `now` in seconds since 1970."""
+    return environment.evict(home.environments, _AT_HOME, now) if home.environments.is_dir() else ()
+
+
 @dataclass(frozen=True, slots=True)
 class Code:
     """What is to run: a job's files, as they are in git, and what its manifest asks for."""

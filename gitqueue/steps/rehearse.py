@@ -7,6 +7,7 @@ real data lie.
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -111,6 +112,7 @@ def at_home(queue: Queue, job: JobId, files_: tuple[File, ...], confined: bool =
         mocks = preparation.mock_paths(queue.objects, queue.approved, site, code.asked, folder / "mock")
         stage = Stage(host, local, folder, lambda: False, local.start if confined else unconfined.run)
         run, again = _twice(stage, code, site, mocks)
+        preparation.tidy(host, time.time())
         flags = remains.flags(run, remains.ended(run), site.policy.outputs)
         kept = {**remains.left(run), "flags.json": remains.flags_text(flags)}
         outputs = {name.removeprefix(OUTPUTS): kept[name] for name in kept if name.startswith(OUTPUTS)}
