@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import cloup
 
-from gitqueue.cli import anyone, operator, owner, remote, requester
+from gitqueue.cli import anyone, ci, operator, owner, remote, requester
 from gitqueue.errors import BUG, GitqueueError
 
 _EPILOG = "A job is named requester/job. Each command's --help shows an example."
@@ -33,7 +33,7 @@ for _title, _commands in (
     ("For anyone", anyone.COMMANDS),
 ):
     cli.section(_title, *_commands)
-for _command in remote.COMMANDS:
+for _command in (*remote.COMMANDS, *ci.COMMANDS):
     cli.add_command(_command)
 
 

@@ -21,8 +21,12 @@ def kind_of(url: str) -> str:
 
 def documents(kind: str) -> dict[str, bytes]:
     """What is committed on approved for this kind of forge: workflows, and the text that a pull request starts with."""
-    top = _folder(kind) / "files"
-    return {str(path.relative_to(top)): path.read_bytes() for path in sorted(top.rglob("*")) if path.is_file()}
+    from gitqueue import __version__
+
+    top, version = _folder(kind) / "files", __version__.encode()
+    found = (path for path in sorted(top.rglob("*")) if path.is_file())
+    # Not by jinja: `${{ }}` is the workflows' own.
+    return {str(path.relative_to(top)): path.read_bytes().replace(b"@VERSION@", version) for path in found}
 
 
 def scripts(kind: str, url: str) -> dict[str, str]:
