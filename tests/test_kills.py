@@ -133,7 +133,7 @@ def _serve(town: Town, inside: Callable[[], object], once: bool) -> None:
         signal.alarm(30)  # one that does not end is killed, and that is the test's failure
         local._nursery = nursery.Nursery()
         inside()
-        alarm = runner.serve(Site(town.site), lambda text: os.write(said, f"{text}\n".encode()) and None, once)
+        alarm = runner.serve(Site(town.site), lambda text, **_: os.write(said, f"{text}\n".encode()), once)
         os._exit(4 if alarm else 0)
     finally:
         traceback.print_exc()
@@ -287,11 +287,12 @@ def _every(_: Scenario, places: list[str]) -> list[str]:
 
 
 def _killed(town: Town, scenario: Scenario, inside: Callable[[], None], code: int) -> list[str]:
-    """What is wrong after a runner that died, and the next one. `code`: how the first ended."""
+    """What is wrong after a runner that died, and the next one. `code`: how the first ended; a few boundaries are not
+    come to each time, as those of what a cache has."""
     with copied(town):
         scenario.begin(town)
         first, second = served(town, inside), served(town)
-        if (first, second) != (code, 0):
+        if first not in (code, 0) or second:
             found = [f"the first runner ended with {first}, the second with {second}"]
         else:
             found = list(faults(town, scenario))

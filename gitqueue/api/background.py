@@ -28,7 +28,7 @@ def _stop_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _say(text: str) -> None:
+def _say(text: str, /, **_: object) -> None:
     print(text, flush=True)
 
 

@@ -3,6 +3,7 @@
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import cloup
@@ -11,6 +12,9 @@ from gitqueue import refs
 from gitqueue.cli import hosting, show
 from gitqueue.cli.place import at_site, here
 from gitqueue.errors import Mistake, OperatorNeeded, Tampered
+
+if TYPE_CHECKING:
+    from gitqueue.adapters.settings import Site
 
 
 @cloup.command(epilog="Example: gitqueue init cancer-centre --owner owen --key ~/.ssh/id_ed25519")
@@ -69,22 +73,45 @@ def _signing(key: str) -> str:
 
 @cloup.command(epilog="Example: gitqueue -C cancer-centre serve")
 @click.option("--once", is_flag=True, help="Do all that can be done now, then exit.")
+@click.option("--install", is_flag=True, help="Make it a service of systemd: the machine's, or for non-root yours.")
 @click.pass_context
-def serve(context: click.Context, once: bool) -> None:
+def serve(context: click.Context, once: bool, install: bool) -> None:
     """The runner: verify, run, collect, publish; until stopped."""
     from gitqueue import runner
     from gitqueue.adapters import sandbox
     from gitqueue.adapters.premises import Premises
 
     site = at_site(context)
+    if install:
+        _install(site)
+        return
     problems = sandbox.problems(*Premises(site, site.settings()).sandbox_user)
     if problems:
         raise OperatorNeeded(*problems)
-    alarm = runner.serve(site, show.note, once)
+    alarm = runner.serve(site, runner.chosen(_aloud), once)
     if alarm is not None and not isinstance(alarm, Tampered):
         raise alarm
     if alarm is not None:
         raise Tampered("the runner found tampering; its words stand above", step="mend it, then start the runner again")
+
+
+def _aloud(text: str, /, **_: object) -> None:
+    show.note(text)
+
+
+def _install(site: "Site") -> None:
+    """Write the unit, and say what is left to do."""
+    from gitqueue import runner
+
+    there, service = runner.install(site)
+    show.say(f"{'made anew' if there else 'wrote'} {service.unit}; next:")
+    if service.system:
+        show.say(f"  systemctl daemon-reload && systemctl enable --now {service.name}")
+        show.say(f"  journalctl -u {service.name} -f            # what it says")
+        return
+    show.say(f"  systemctl --user daemon-reload && systemctl --user enable --now {service.name}")
+    show.say("  loginctl enable-linger                     # so that it also runs while you are not logged in")
+    show.say(f"  journalctl --user -u {service.name} -f     # what it says")
 
 
 @cloup.command(epilog='Example: gitqueue -C cancer-centre pause -m "Back-up of the data until noon"')

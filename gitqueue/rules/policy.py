@@ -29,6 +29,7 @@ PEOPLE = ".gitqueue/people.yaml"
 RUNNER = "private/runner.yaml"
 
 Count = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1 to 1000000")]
+Port = Annotated[int, Meta(ge=1, le=65535, description="a port from 1 to 65535")]
 Cores = Annotated[float, Meta(gt=0, le=4096, description="a number of cores, as in 2 or 0.5")]
 SiteName = Annotated[str, Meta(pattern=rf"\A{refs.NAME.pattern}\Z", description="a name of a-z, 0-9 and -")]
 Package = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?\Z", description="a package")]
@@ -541,7 +542,8 @@ class OwnCaps(Strict, frozen=True, kw_only=True):
 
 class RunnerSettings(Strict, frozen=True, kw_only=True):
     """`private/runner.yaml`: data is dataset -> asset -> path on this machine; `environments` how much room built
-    environments may keep; `remote` the forge that hosts the site."""
+    environments may keep, `metrics` the port of the loopback on which monitoring may read them; `remote` the forge that
+    hosts the site."""
 
     root: Root
     revoked: tuple[Print, ...] = ()
@@ -550,6 +552,7 @@ class RunnerSettings(Strict, frozen=True, kw_only=True):
     sandbox: Sandbox = Sandbox()
     environments: Bytes = Bytes(20 * 2**30)
     limits: OwnCaps = OwnCaps()
+    metrics: Port | None = None
     remote: Remote | None = None
 
 

@@ -7,16 +7,19 @@ Where a forge hosts the site, `hosted` asks it before each pass, and puts out wh
 
 from collections.abc import Callable
 
+from gitqueue.adapters.git import GitFailed
 from gitqueue.adapters.judge import Judge
 from gitqueue.adapters.settings import Site
 from gitqueue.adapters.wake import Bell
 from gitqueue.errors import GitqueueError
 from gitqueue.runner import ahead, service, watch, work
-from gitqueue.runner.desk import Cap, Desk, Say
+from gitqueue.runner.desk import Cap, Desk
 from gitqueue.runner.hosted import Hosting
-from gitqueue.runner.service import runner_of
+from gitqueue.runner.meters import metered
+from gitqueue.runner.service import install, runner_of
+from gitqueue.runner.words import Say, chosen
 
-__all__ = ["runner_of", "serve"]
+__all__ = ["chosen", "install", "runner_of", "serve"]
 
 POLL = 5.0
 LOOK: tuple[Callable[[Desk], object], ...] = (watch.settle, watch.verify_chain)
@@ -38,33 +41,54 @@ def serve(site: Site, say: Say, once: bool, cap: Cap = lambda settings: settings
     """
     with service.only_one(site), Bell(site.socket) as bell, Judge(site.private) as judge:
         desk = Desk(site, say, cap)
-        desk.premises.executor.prepare()
-        hosting = Hosting(desk, desk.premises.forge) if desk.premises.forge else None
-        stop = service.Stop(desk)
-        while not stop.over():
-            if not once:
-                judge.keep()
-            desk.reread()
-            desk.settle()
-            begun: list[object] = [hosting.look()] if hosting else []
-            begun += [step(desk) for step in LOOK]
-            if desk.chain.tip:  # else nobody's word counts, and nothing of the site is known
-                begun += [step(desk) for step in ACT]
-            if hosting:
-                hosting.put()
-            if once and not any(flag is True for flag in begun) and desk.idle():
-                break
-            if bell.wait(_until(desk), stop.fd) and hosting:
-                hosting.poke()
-        desk.pool.shutdown()
-        desk.ahead_pool.shutdown()
-        watch.settle(desk)
-        if desk.chain.tip:
-            watch.look(desk)
-        desk.tips.keep()
+        with metered(None if once else desk.settings.metrics, desk.stands) as desk.meters:
+            desk.premises.executor.prepare()
+            hosting = Hosting(desk, desk.premises.forge) if desk.premises.forge else None
+            stop = service.Stop(desk)
+            service.tell(desk, "READY=1")
+            while not stop.over():
+                if not once:
+                    judge.keep()
+                if not _pass(desk, hosting, once) and once and desk.idle():
+                    break
+                service.tell(desk)
+                if bell.wait(_until(desk), stop.fd) and hosting:
+                    hosting.poke()
+            service.tell(desk, "STOPPING=1")
+            _close(desk, hosting)
+        return desk.alarm or desk.foreign or (hosting.trouble if hosting else None)
+
+
+def _pass(desk: Desk, hosting: Hosting | None, once: bool) -> bool:
+    """Look, and act; whether anything was begun. A full disk, or whatever else the machine denies, is said, and tried
+    again: a runner that ended there would be no better off."""
+    try:
+        desk.reread()
+        desk.settle()
+        begun: list[object] = [hosting.look()] if hosting else []
+        begun += [step(desk) for step in LOOK]
+        if desk.chain.tip:  # else nobody's word counts, and nothing of the site is known
+            begun += [step(desk) for step in ACT]
         if hosting:
             hosting.put()
-        return desk.alarm or desk.foreign or (hosting.trouble if hosting else None)
+        desk.well()
+        return any(flag is True for flag in begun)
+    except (OSError, GitFailed) as error:
+        if once:
+            raise
+        desk.unwell(error)
+        return False
+
+
+def _close(desk: Desk, hosting: Hosting | None) -> None:
+    desk.pool.shutdown()
+    desk.ahead_pool.shutdown()
+    watch.settle(desk)
+    if desk.chain.tip:
+        watch.look(desk)
+    desk.tips.keep()
+    if hosting:
+        hosting.put()
 
 
 def _until(desk: Desk) -> float:

@@ -76,14 +76,14 @@ def _guarded(desk: Desk, kind: str, job: JobId, step: Callable[[Premises], str])
     desk.unready[kind, job] = monotonic() + RETRY
     try:
         outcome = step(desk.room())
-        desk.say(f"{job}: {kind}: {outcome}")
+        desk.say(f"{job}: {kind}: {outcome}", job=job)
         del desk.unready[kind, job]
     except rehearse.Over:
         del desk.unready[kind, job]
     except GitqueueError as error:
-        desk.say("\n".join(f"{job}: {kind}: {line}" for line in error.lines()))
+        desk.say("\n".join(f"{job}: {kind}: {line}" for line in error.lines()), job=job, level="error")
     except Exception:  # noqa: BLE001 - one job's bug must not stop the others; its traceback is kept
-        desk.say(f"{job}: {traceback.format_exc()}")
+        desk.say(f"{job}: {traceback.format_exc()}", job=job, level="error")
 
 
 def _rehearse(desk: Desk, premises: Premises, job: Job, wish: Wish) -> str:

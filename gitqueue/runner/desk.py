@@ -14,12 +14,15 @@ from gitqueue.adapters.settings import Site
 from gitqueue.errors import GitqueueError, Tampered
 from gitqueue.refs import JobId
 from gitqueue.rules.journal import Entry, Event
-from gitqueue.rules.lifecycle import State
+from gitqueue.rules.lifecycle import OPEN, State
 from gitqueue.rules.policy import RunnerSettings
+from gitqueue.runner.meters import Meters
+from gitqueue.runner.words import Say
+from gitqueue.steps.execute import Attempt
 
+_UNWELL = "the runner cannot go on: "
 RETRY = 30.0
 STEPS = 8  # at once: of the thousands of jobs that a cluster may have, few are being started or collected
-Say = Callable[[str], None]
 Step = Callable[[Premises], None]
 Cap = Callable[[RunnerSettings], RunnerSettings]
 
@@ -36,7 +39,8 @@ class Desk:
     by where their results and reviews stood; `touched` those whose refs moved since. `turns` counts up as requesters
     are served; `starts` are the claims of about a day, by when and whose. `asked` are requests for which there may be
     something to do before approval, `ahead` what is being done so, and `unready` when what failed of it may be tried
-    again.
+    again. `unstarted` are attempts of ours whose
+    start failed by no fault of the job's. `stands` is where each open job stands, for who watches.
     """
 
     site: Site
@@ -60,6 +64,9 @@ class Desk:
     standings: dict[Path, Standing] = field(default_factory=dict)
     scanned: float = float("-inf")
     swept: bool = False
+    unstarted: set[Attempt] = field(default_factory=set)
+    stands: dict[JobId, State] = field(default_factory=dict)
+    meters: Meters = field(default_factory=Meters)
     _announced: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -94,25 +101,43 @@ class Desk:
     def announce(self, text: str) -> None:
         """Say it, and have it in the audit, once."""
         if text not in self._announced:
-            self.say_once(text)
+            self.say_once(text, level="alarm")
+            self.meters.alarmed()
             journal.leave(self.site.inbox, Entry(Event.ALARM, int(time()), "runner", reasons=tuple(text.splitlines())))
 
-    def say_once(self, text: str) -> None:
+    def say_once(self, text: str, **about: object) -> None:
         if text not in self._announced:
             self._announced.add(text)
-            self.say(text)
+            self.say(text, **about)
 
     def tell(self, job: JobId, state: State) -> None:
-        self.say(f"{job} is {state}")
+        self.say(f"{job} is {state}", job=job, state=state)
+
+    def stand(self, job: JobId, state: State) -> None:
+        """Note where a job stands, while it is open."""
+        if state in OPEN:
+            self.stands[job] = state
+        else:
+            self.stands.pop(job, None)
+
+    def unwell(self, error: Exception) -> None:
+        """Say, once until it is over, why the loop cannot go on."""
+        self.say_once(f"{_UNWELL}{error}; it is tried again until it works", level="error")
+
+    def well(self) -> None:
+        self._announced = {text for text in self._announced if not text.startswith(_UNWELL)}
 
     # steps, in threads of their own
 
     def do(self, job: JobId, step: Step) -> bool:
         """Set a step of a job going; False where it failed a moment ago."""
-        if monotonic() < self.later.get(job, 0):
+        if not self.ready(job):
             return False
         self.busy[job] = self.pool.submit(self._guarded, job, step)
         return True
+
+    def ready(self, job: JobId) -> bool:
+        return monotonic() >= self.later.get(job, 0)
 
     def _guarded(self, job: JobId, step: Step) -> None:
         try:
@@ -120,11 +145,13 @@ class Desk:
             self.later.pop(job, None)
         except GitqueueError as error:
             self._failed(job, "\n".join(f"{job}: {line}" for line in error.lines()))
+        except OSError as error:
+            self._failed(job, f"{job}: {error}; it is tried again in {RETRY:.0f} s")
         except Exception:  # noqa: BLE001 - one job's bug must not stop the others; its traceback is kept
             self._failed(job, f"{job}: {traceback.format_exc()}")
 
     def _failed(self, job: JobId, text: str) -> None:
-        self.say(text)
+        self.say(text, job=job, level="error")
         self.later[job] = monotonic() + RETRY
 
     def settle(self) -> None:

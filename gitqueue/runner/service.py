@@ -4,13 +4,15 @@ import fcntl
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
 
-from gitqueue.adapters import wake
+from gitqueue.adapters import limits, systemd
 from gitqueue.adapters.settings import Site
 from gitqueue.errors import OperatorNeeded
+from gitqueue.rules.lifecycle import State
 from gitqueue.runner.desk import Desk
 
 DRAIN = 300.0
@@ -33,10 +35,9 @@ class Stop:
 
     def _tell(self, *_: object) -> None:
         if self._desk.stopping:
-            sys.exit(1)
+            os._exit(1)  # a restart converges from any instant; anything more orderly would wait for what is under way
         self._desk.stopping = True
         self._until = monotonic() + DRAIN
-        wake.wake(self._desk.site.socket)  # or it would sleep on until its next poll
 
     def over(self) -> bool:
         """Whether to end now."""
@@ -50,6 +51,21 @@ class Stop:
             self._desk.say_once(f"{what}; told again, at once: they go on, and the next runner takes them up")
             return False
         return True
+
+
+def tell(desk: Desk, *words: str) -> None:
+    """Tell systemd that we are alive, and how it goes."""
+    counts = Counter(desk.stands.values())
+    how = ", ".join(f"{counts[state]} {state}" for state in State if counts[state]) or "nothing is open"
+    systemd.notify(*words, "WATCHDOG=1", f"STATUS={'tampering was found; ' if desk.alarm else ''}{how}")
+
+
+def install(site: Site) -> tuple[bool, systemd.Service]:
+    """Make the runner a service of systemd; whether it was one before."""
+    service = systemd.service(site.path)
+    there = service.unit.exists()
+    systemd.install(service, service.text(sys.executable, int(DRAIN), limits.LEAF))
+    return there, service
 
 
 @contextmanager

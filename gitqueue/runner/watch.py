@@ -36,6 +36,7 @@ def verify_chain(desk: Desk) -> None:
             # is new, and for what has not run.
             history = desk.premises.history if desk.chain.tip else History(desk.premises.objects)
             desk.chain = verify.extend(history, desk.chain, desk.settings.root, tip)
+            desk.touched |= {approval.job for approval in desk.chain.approvals}
         desk.alarm = None
     except verify.Broken as error:
         desk.chain, desk.alarm = error.chain, error
@@ -70,7 +71,9 @@ def scan(desk: Desk) -> None:
     desk.scanned = monotonic()
     now = desk.premises.queue.refs(Kind.RESULT, Kind.REVIEW)
     jobs = (ref.job for ref in desk.premises.queue.refs(Kind.REQUEST) if ref.job)
-    desk.asked |= {job for job in jobs if refs.Ref(Kind.RESULT, job) not in now}
+    asked = {job for job in jobs if refs.Ref(Kind.RESULT, job) not in now}
+    desk.asked |= asked
+    desk.touched |= asked - desk.stands.keys()
     known = desk.tips.all()
     wrong = desk.tips.compare({str(ref): tip for ref, tip in now.items()}, desk.premises.objects.descends)
     desk.frozen = {ref.job for name in wrong if (ref := refs.parse(name)) and ref.job}
@@ -108,7 +111,7 @@ def look(desk: Desk) -> None:
     for job in desk.touched - desk.busy.keys():
         desk.touched.discard(job)
         tip, said = (_followed(desk, name) for name in (refs.result(job), refs.review(job)))
-        if tip and desk.closed.get(job) != (tip, said):
+        if not tip or desk.closed.get(job) != (tip, said):
             _sort(desk, job, (tip, said))
 
 
@@ -121,6 +124,10 @@ def _followed(desk: Desk, name: str) -> str:
 
 def _sort(desk: Desk, job: JobId, stand: tuple[str, str]) -> None:
     found = desk.premises.queue.job(job)
+    if not found.is_change:
+        desk.stand(job, found.state)
+    if found.results is None:
+        return
     if found.result is None or found.state not in FINAL_RUNS:
         desk.open.add(job)
         return

@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Iterator
 from time import time
 
+from gitqueue.adapters import remains
 from gitqueue.adapters.premises import Premises
 from gitqueue.adapters.queue import Job
 from gitqueue.errors import GitqueueError
 from gitqueue.refs import JobId
 from gitqueue.rules import release, schedule
 from gitqueue.rules.chain import Approval
-from gitqueue.rules.lifecycle import FINAL_RUNS, Decision, State
+from gitqueue.rules.lifecycle import FINAL_RUNS, Decision, Reason, State
 from gitqueue.rules.notes import ResultText
 from gitqueue.runner.desk import Desk
 from gitqueue.steps import execute, publish
@@ -58,23 +59,32 @@ def _observed(desk: Desk, job: Job, run: Attempt) -> bool:
         if execute.stop_wanted(job):
             desk.premises.executor.cancel(run.folder)
         return False
+    if standing == "absent" and run in desk.unstarted:
+        return desk.do(run.job, lambda premises: _start(desk, premises, run))
     if standing == "ended":
         return desk.do(run.job, lambda premises: _finish(desk, premises, run))
     return desk.do(run.job, lambda premises: _dead(desk, premises, run))
 
 
 def _finish(desk: Desk, premises: Premises, run: Attempt) -> None:
-    if why := execute.faults(run):
-        desk.say(f"{run.job}: site-fault: {why}")
-    desk.tell(run.job, publish.finish(premises, run.approval, run.number, run.folder, time()))
+    record = remains.ended(run.folder)
+    if record.reason == "site-fault":
+        desk.say(f"{run.job}: site-fault: {record.detail}", job=run.job, level="error")
+    state = publish.finish(premises, run.approval, run.number, run.folder, time())
+    _over(desk, run, state, Reason(record.reason) if state is State.FAILED else None, record.seconds)
+
+
+def _over(desk: Desk, run: Attempt, state: State, reason: Reason | None = None, seconds: float = 0.0) -> None:
+    """Say how a run ended, and forget its folder."""
+    desk.tell(run.job, state)
+    desk.meters.ended(state, reason, seconds)
     execute.remove(run)
 
 
 def _dead(desk: Desk, premises: Premises, run: Attempt) -> None:
     result = ResultText(State.INTERRUPTED, run.number)
     why = "the run ended without a word: the machine or its supervisor was killed"
-    desk.tell(run.job, publish.give_up(premises, run.approval, result, why, time()))
-    execute.remove(run)
+    _over(desk, run, publish.give_up(premises, run.approval, result, why, time()))
 
 
 def _decided(desk: Desk, job: Job, approval: Approval, result: ResultText) -> bool:
@@ -148,13 +158,12 @@ def _running(desk: Desk) -> "Counter[str]":
 
 
 def _begin(desk: Desk, run: Attempt) -> bool:
-    desk.begun.add((run.job, run.number))
-    if not desk.do(run.job, lambda premises: _run(desk, premises, run)):
-        desk.begun.discard((run.job, run.number))
+    if not desk.ready(run.job):
         return False
+    desk.begun.add((run.job, run.number))
     desk.turns[run.job.requester] = max(desk.turns.values(), default=0) + 1
     desk.starts.append((time(), run.job.requester))
-    return True
+    return desk.do(run.job, lambda premises: _run(desk, premises, run))
 
 
 def _run(desk: Desk, premises: Premises, run: Attempt) -> None:
@@ -166,14 +175,19 @@ def _run(desk: Desk, premises: Premises, run: Attempt) -> None:
         desk.begun.discard((run.job, run.number))
         raise
     desk.attempts[run.job] = run.number
-    if not mine:
-        return
+    if mine:
+        desk.meters.waited(time() - premises.objects.commit(run.approval.commit).date)
+        _start(desk, premises, run)
+
+
+def _start(desk: Desk, premises: Premises, run: Attempt) -> None:
+    desk.unstarted.add(run)
     try:
         execute.start(premises, run)
         desk.tell(run.job, State.RUNNING)
     except GitqueueError as error:
         why = execute.why(error)
-        desk.say(f"{run.job}: {why}")
+        desk.say(f"{run.job}: {why}", job=run.job, level="error")
         result = execute.unstarted(error, run.number)
-        desk.tell(run.job, publish.give_up(premises, run.approval, result, why, time()))
-        execute.remove(run)
+        _over(desk, run, publish.give_up(premises, run.approval, result, why, time()), result.reason)
+    desk.unstarted.discard(run)

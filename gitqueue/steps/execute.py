@@ -10,7 +10,6 @@ from pathlib import Path
 from gitqueue import refs
 from gitqueue.adapters import environment, git, journal, preparation, vault
 from gitqueue.adapters.executors import spool
-from gitqueue.adapters.files import ended
 from gitqueue.adapters.premises import Premises
 from gitqueue.adapters.queue import Job
 from gitqueue.errors import GitqueueError, Tampered
@@ -146,12 +145,6 @@ def sweep(premises: Premises) -> None:
         over = found is not None and (found.state is not State.RUNNING or found.attempt > int(number))
         if over and standing != "running":
             spool.remove(folder)
-
-
-def faults(run: Attempt) -> str:
-    """What the operator must know of a run that ended: why it was the site's own fault, if it was."""
-    record = ended((run.folder / "ended.json").read_bytes())
-    return record.detail if record.reason == "site-fault" else ""
 
 
 def unstarted(error: GitqueueError, number: int) -> ResultText:
