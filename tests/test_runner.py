@@ -32,7 +32,7 @@ WRITE = "import os; open(os.environ['GITQUEUE_OUTPUT'] + '/{}', 'w').write({!r})
 
 
 def test_a_job_runs_once_however_often_the_runner_is_asked(town: Town) -> None:
-    asked(town, WRITE.format("means.csv", "a,b\n1,2\n"))
+    asked(town, WRITE.format("means.csv", "a,b\nx,12.5\n"))
     town.serve()
     before = town.refs()
     assert state(town, "rachel/job") == ("completed", None)
@@ -49,7 +49,7 @@ def test_each_way_to_fail_is_said_in_a_fixed_word_and_releases_nothing(town: Tow
         "time": ("while True: pass", b"limits: {time: 1s}\n", "time-limit"),
     }
     for name, (main, extra, _) in ways.items():
-        asked(town, WRITE.format("means.csv", "a,b\n1,2\n") + "\n" + main, f"rachel/{name}", extra)
+        asked(town, WRITE.format("means.csv", "a,b\nx,12.5\n") + "\n" + main, f"rachel/{name}", extra)
     town.serve()
     for name, (_, _, reason) in ways.items():
         assert state(town, f"rachel/{name}") == ("failed", reason)
@@ -69,7 +69,7 @@ def test_a_job_whose_data_nobody_has_bound_is_the_sites_own_fault(town: Town) ->
 
 
 def test_data_that_change_while_a_job_reads_them_are_the_sites_fault_and_the_operator_is_told(town: Town) -> None:
-    asked(town, WRITE.format("means.csv", "a,b\n1,2\n") + "\nimport time; time.sleep(1)")
+    asked(town, WRITE.format("means.csv", "a,b\nx,12.5\n") + "\nimport time; time.sleep(1)")
     runner = subprocess.Popen([sys.executable, "-m", "gitqueue", "-C", town.site, "serve"], stderr=subprocess.PIPE)
     until = time.monotonic() + 20
     while not list((town.site / "spool").glob("*+1/output")):
@@ -163,7 +163,7 @@ def test_a_requester_cannot_release_their_own_outputs(town: Town) -> None:
 
 
 def test_a_job_cancelled_before_it_started_never_runs(town: Town) -> None:
-    asked(town, WRITE.format("means.csv", "a,b\n1,2\n"))
+    asked(town, WRITE.format("means.csv", "a,b\nx,12.5\n"))
     assert town.desk("rachel").gitqueue("cancel", "job").code == 0
     town.serve()
     assert state(town, "rachel/job")[0] == "cancelled"
@@ -212,7 +212,7 @@ def test_a_second_runner_says_who_has_the_site(town: Town) -> None:
 
 def test_a_runner_killed_while_a_job_runs_finds_it_again(town: Town) -> None:
     runner = served(town)
-    asked(town, "import time; time.sleep(1.5)\n" + WRITE.format("means.csv", "a,b\n1,2\n"))
+    asked(town, "import time; time.sleep(1.5)\n" + WRITE.format("means.csv", "a,b\nx,12.5\n"))
     wait_for(town, "rachel/job", "running")
     started(town)
     runner.send_signal(signal.SIGKILL)
@@ -242,7 +242,7 @@ def test_a_rerun_makes_the_next_attempt_of_what_failed_by_the_sites_own_fault(to
     settings = town.site / "private" / "runner.yaml"
     bound = settings.read_text()
     settings.write_text(re.sub(r"features: \S+", "features: /nowhere", bound))
-    asked(town, WRITE.format("means.csv", "a,b\n1,2\n"))
+    asked(town, WRITE.format("means.csv", "a,b\nx,12.5\n"))
     town.serve()
     assert state(town, "rachel/job") == ("failed", "site-fault")
     settings.write_text(bound)
@@ -287,7 +287,7 @@ def test_a_rerun_counts_for_the_attempt_that_it_names_alone(town: Town) -> None:
 
 
 def test_nothing_starts_while_the_site_is_paused_and_status_says_why(town: Town) -> None:
-    asked(town, WRITE.format("means.csv", "a,b\n1,2\n"))
+    asked(town, WRITE.format("means.csv", "a,b\nx,12.5\n"))
     done(town.gitqueue("pause", "-m", "moving the disks"))
     town.serve()
     assert state(town, "rachel/job")[0] == "approved"

@@ -7,6 +7,7 @@ leads out; it looks before it opens and looks again after; it opens without foll
 import json
 import os
 import stat
+from _thread import get_ident
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from fnmatch import fnmatchcase
@@ -36,7 +37,7 @@ _BLOCK = 1 << 20
 def write_atomic(path: str | os.PathLike[str], content: bytes, mode: int = 0o600) -> None:
     """Write whole or not at all, also when the power fails: a reader sees the old file or the new one."""
     path = os.fspath(path)
-    aside = f"{path}.{os.getpid()}.tmp"
+    aside = f"{path}.{os.getpid()}.{get_ident()}.tmp"
     fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
         with os.fdopen(fd, "wb") as file:

@@ -10,7 +10,7 @@ from conftest import JOB, Town, ok
 
 from slurm.conftest import came_to, runs_on, slurm, until
 
-WRITE = "import os; open(os.environ['GITQUEUE_OUTPUT'] + '/means.csv', 'w').write('a,b\\n1,2\\n')\n"
+WRITE = "import os; open(os.environ['GITQUEUE_OUTPUT'] + '/means.csv', 'w').write('a,b\\nx,12.5\\n')\n"
 SLEEP = "import time; time.sleep(600)"
 pytestmark = pytest.mark.slow
 
