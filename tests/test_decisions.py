@@ -1,6 +1,8 @@
 """Every decision, by the command and by plain git: the same commit, the same answer, the same end."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,27 @@ def test_each_decision_is_the_same_by_plain_git_as_by_the_command(asked: Town) -
 
 def vault(town: Town) -> Path:
     return town.site / "private" / "vault.git"
+
+
+def test_a_requester_follows_a_job_until_there_are_results_or_something_to_do(town: Town) -> None:
+    owen, rachel = town.desk("owen"), town.desk("rachel")
+    revision = rachel.request("rachel/job")
+    call = (sys.executable, "-m", "gitqueue", "-C", str(rachel.path), "watch", "rachel/job")
+    with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as follows:
+        assert follows.stdout is not None
+        assert follows.stdout.readline() == "rachel/job is pending\n"
+        done(owen.gitqueue("comment", "rachel/job", "-m", "A moment"))
+        owen.approve(revision)
+        town.serve()
+        said = follows.communicate(timeout=60)[0]
+    assert "owen: comment: A moment\n" in said
+    assert said.endswith("rachel/job is completed\nnext: the requester fetches the results\n")
+    assert follows.returncode == 0
+    rachel.request("rachel/rows")
+    done(owen.gitqueue("request-changes", "rachel/rows", "-m", "Round to ten"))
+    refused = rachel.gitqueue("watch", "rachel/rows")
+    assert (refused.code, "rachel/rows is changes-requested: Round to ten\n" in refused.err) == (1, True)
+    assert "next: the requester commits what was asked for and pushes again" in refused.err
 
 
 def test_the_words_of_further_owners_are_asked_for(town: Town) -> None:

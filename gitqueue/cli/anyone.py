@@ -79,7 +79,7 @@ def show_(context: click.Context, job: str | None, sandbox: bool, json_: bool, o
     show.say(f"  datasets: {', '.join(row['datasets']) or 'none'}")
     rehearsed = [note for note in found.notes if note.decision is Decision.REHEARSED]
     for note in found.notes:
-        _show_note(note, whole=note not in rehearsed[:-1])
+        tell_note(note, whole=note not in rehearsed[:-1])
     if row["approval"]:
         show.say(f"  {row['approval']['at']} {row['approval']['by']}: approved: {row['approval']['reason']}")
     if row["run"] and row["run"]["said"]:
@@ -87,7 +87,7 @@ def show_(context: click.Context, job: str | None, sandbox: bool, json_: bool, o
     show.say(f"next: {next_step(found.state)}")
 
 
-def _show_note(note: "Note", whole: bool) -> None:
+def tell_note(note: "Note", whole: bool) -> None:
     """Who said what: all of it, or its first line."""
     from textwrap import indent
 

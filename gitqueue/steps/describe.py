@@ -18,7 +18,7 @@ def summary(queue: Queue, job: Job) -> dict[str, Any]:
     return {
         "id": str(job.id),
         "state": str(job.state),
-        "reason": _reason(job),
+        "reason": reason(job),
         "name": asked.name if asked else _subject(queue, job),
         "requester": job.id.requester,
         "project": asked.group.name if asked and asked.group else None,
@@ -73,7 +73,7 @@ def _asked(queue: Queue, job: Job) -> tuple[Manifest | None, tuple[str, ...]]:
         return None, error.reasons
 
 
-def _reason(job: Job) -> str | None:
+def reason(job: Job) -> str | None:
     """Why it stands so: the fixed word of a failed run, else the newest decision's words."""
     if job.fault:
         return job.fault
