@@ -14,6 +14,7 @@ from gitqueue import refs
 from gitqueue.adapters import signatures
 from gitqueue.adapters.objects import Objects
 from gitqueue.errors import GitqueueError, Mistake, NotAllowed, OperatorNeeded
+from gitqueue.refs import JobId
 from gitqueue.rules import policy
 
 if TYPE_CHECKING:
@@ -97,6 +98,12 @@ class Clone:
 
     def fetch(self) -> None:
         self.git("fetch", "--quiet", "--prune", "origin")
+
+    def fetch_job(self, job: JobId) -> None:
+        """What moved of one job, and of the chain: a server with 100,000 refs names these few alone."""
+        names = (refs.APPROVED, *(f"{name(job)}*" for name in (refs.request, refs.review, refs.result)))
+        copies = (name.replace("refs/heads/", "refs/remotes/origin/") for name in names)
+        self.git("fetch", "--quiet", "origin", *(f"+{name}:{copy}" for name, copy in zip(names, copies, strict=True)))
 
     def push(self, *refspecs: str) -> str:
         """Push; the site's own lines. Raises PushRefused with the site's reasons."""

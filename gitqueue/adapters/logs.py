@@ -84,6 +84,10 @@ class Follower:
                 whole = file.read()
         except FileNotFoundError:
             return ""
+        return self.told(whole)
+
+    def told(self, whole: bytes) -> str:
+        """What is new in the whole log as it is now."""
         whole = whole[: whole.rfind(b"\n") + 1]
         at = self._told if whole[: self._told].endswith(self._last) else self._after_last(whole)
         if at < len(whole):

@@ -176,7 +176,7 @@ def status(context: click.Context, json_: bool) -> None:
         show.say(f"and {len(found['waiting']) - _SHOWN} more (--json has them all)")
 
 
-_SHOWN = 12
+_SHOWN = 8
 
 
 def _desk_status(place, json_: bool) -> None:  # type: ignore[no-untyped-def]
@@ -196,14 +196,18 @@ def _desk_status(place, json_: bool) -> None:  # type: ignore[no-untyped-def]
 
 @cloup.command(epilog="Example: gitqueue -C cancer-centre logs rachel/bc-mean")
 @click.argument("job")
+@click.option("-f", "--follow", "following", is_flag=True, help="Go on telling, until the run is over.")
 @click.pass_context
-def logs(context: click.Context, job: str) -> None:
+def logs(context: click.Context, job: str, following: bool) -> None:
     """The log of a job's run, at the site: the live one, or the one in the vault."""
-    from gitqueue.cli import vault
+    from gitqueue.cli import follow, vault
 
     site = at_site(context)
     place = here(context)
     found = place.job(job)
+    if following:
+        follow.log(place, found)
+        return
     live = sorted(site.spool.glob(f"{found.id.requester}+{found.id.name}+*/log"))
     show.say(live[-1].read_text(errors="replace") if live else vault.left(place, found).log)
 

@@ -69,6 +69,11 @@ class Place:
             )
         return queue
 
+    def anew(self) -> "Queue":
+        """The queue as the refs stand now."""
+        self.__dict__.pop("queue", None)
+        return self.queue
+
     def me(self) -> str | None:
         """My name at this site, where my signing key tells it."""
         from gitqueue.rules.policy import key_parts

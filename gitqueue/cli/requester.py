@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 import cloup
 
-from gitqueue.cli import show
+from gitqueue.cli import follow, show
 from gitqueue.cli.place import Place, here
 from gitqueue.errors import Mistake, No, NotAllowed
 
@@ -181,42 +181,6 @@ def submit(context: click.Context, job: str | None, message: str) -> None:
     show.say(sent.answer)
 
 
-@cloup.command(epilog="Example: gitqueue watch rachel/bc-mean")
-@click.argument("job", required=False)
-@click.pass_context
-def watch(context: click.Context, job: str | None) -> None:
-    """Follow a job: what is said of it and how it stands, until it is over or waits for its requester.
-
-    Ends with 0 when there are results to fetch, else with 1 and the reason.
-    """
-    from time import sleep
-
-    from gitqueue.cli.anyone import tell_note
-    from gitqueue.rules.lifecycle import ENDS, State, next_step
-    from gitqueue.steps import describe
-
-    place = here(context, offline=False)
-    found, told, stood = place.job(job), 0, None
-    while True:
-        for note in found.notes[told:]:
-            tell_note(note, whole=True)
-        if found.state is not stood and (found.state is State.COMPLETED or found.state not in ENDS):
-            show.say(f"{found.id} is {found.state}")
-            show.say(f"next: {next_step(found.state)}")
-        told, stood = len(found.notes), found.state
-        if stood in ENDS:
-            break
-        sleep(_LOOK)
-        place.clone.fetch()
-        found = place.queue.job(found.id)
-    if stood is not State.COMPLETED:
-        why = describe.reason(found)
-        raise No(f"{found.id} is {stood}{f': {why}' if why else ''}", step=next_step(stood))
-
-
-_LOOK = 2.0  # seconds
-
-
 @cloup.command(epilog="Example: gitqueue results rachel/bc-mean -o results/")
 @click.argument("job", required=False)
 @click.option("-o", "output", metavar="DIR", help="Where to write the files (default: results/<job>/).")
@@ -238,4 +202,4 @@ def results(context: click.Context, job: str | None, output: str | None, identit
         show.say(f"{found.id} completed and released no files")
 
 
-COMMANDS = (clone, datasets, new, check, test, submit, watch, results)
+COMMANDS = (clone, datasets, new, check, test, submit, follow.watch, results)
