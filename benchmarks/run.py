@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gitqueue import refs
-from gitqueue.adapters import environment, files, sandbox, signatures
+from gitqueue.adapters import analysis, environment, files, preparation, sandbox, signatures
 from gitqueue.adapters.executors import local
 from gitqueue.adapters.git import move_refs
 from gitqueue.adapters.history import History
@@ -28,6 +28,7 @@ from gitqueue.adapters.settings import Site
 from gitqueue.model import FILE, Bind, Limits, Plan, RefMove
 from gitqueue.rules import policy
 from gitqueue.rules.chain import Chain
+from gitqueue.rules.tree import File
 from gitqueue.steps import verify
 from gitqueue.steps.operate import SANDBOX_USER
 
@@ -236,6 +237,16 @@ def sandboxes(base: Path, rounds: int) -> Iterator[Figure]:
         whole.append(timed(lambda number=number: held_sandbox(spool / f"{number}", spool / "job")))  # type: ignore[misc]
     how = f"{median(whole) / median(bare):.1f} times bubblewrap alone, which takes {median(bare):.1f}"
     yield Figure("an empty sandboxed command, start to end", median(whole), 3 * median(bare), how)
+
+
+def analyses(rounds: int) -> Iterator[Figure]:
+    """What `check` and `review` cost more when they first see a revision; what a clone keeps costs nothing."""
+    folder, host = Path(__file__).parents[1] / "examples" / "jobs" / "bc-mean", preparation.at_home()
+    held = tuple(File(one.name, FILE, one.stat().st_size, one.read_bytes()) for one in sorted(folder.iterdir()))
+    code = preparation.code(refs.job_id("rachel/bc-mean"), held)
+    analysis.at_home(host, code, {})  # the first copies the analyser's libraries
+    took = [timed(lambda: analysis.at_home(host, code, {})) for _ in range(rounds)]
+    yield Figure("a job's code analysed, in the sandbox", median(took), 1000.0, f"{len(held)} files")
 
 
 def held_sandbox(folder: Path, job: Path) -> None:
@@ -451,6 +462,7 @@ def measured(rounds: int, on_cluster: bool) -> Iterator[Figure]:
     with town() as there:
         yield from pushes(there, rounds)
         yield from sandboxes(there.base, rounds)
+        yield from analyses(rounds)
         yield from jobs(there, rounds)
         yield from verification(there)
         yield from collection(there.base, rounds)

@@ -51,7 +51,7 @@ def test_owners_read_it_in_the_report_and_the_runner_says_it_in_its_note(town: T
     assert row["recommendation"] == "reject"
     town.serve()
     note = ok("git", "log", "-1", "--format=%B", "reviews/rachel/job", cwd=town.repository)
-    assert "code       reject (score -2)\n           main.py:6: files outside, certain: names '/etc/shadow'" in note
+    assert "code       reject (score -2)\n           main.py:6: files outside (certain): names '/etc/shadow'" in note
 
 
 def test_where_nothing_can_be_sandboxed_nothing_is_parsed_and_that_is_said(

@@ -18,9 +18,10 @@ from gitqueue.api.desk import Desk
 from gitqueue.api.waiting import wait_for
 from gitqueue.errors import Mistake, No, NotAllowed
 from gitqueue.model import FILE, PROGRAM
+from gitqueue.rules.findings import Verdict
 from gitqueue.rules.lifecycle import FINAL_RUNS, Decision, State, next_step
 from gitqueue.rules.tree import escape
-from gitqueue.steps import collect, describe, look, report, review
+from gitqueue.steps import collect, describe, look, report, review, weigh
 
 
 class JobStatus(StrEnum):
@@ -207,7 +208,8 @@ class Job:
 
     def report(self) -> str:
         """All that an owner decides by, as `gitqueue review` has it."""
-        text = report.report(self._desk.queue, self._seen, report.Reader(settings=self._settings()))
+        reader = report.Reader(settings=self._settings(), verdict=self._weighed())
+        text = report.report(self._desk.queue, self._seen, reader)
         self._read()
         return text
 
@@ -222,9 +224,14 @@ class Job:
 
     @property
     def findings(self) -> list[str]:
-        """What speaks against it: what the site would refuse, and what its owners should look at."""
-        dossier = report.Dossier(self._desk.queue, self._seen, report.Reader())
-        return [*dossier.against, *(() if self._seen.is_change else dossier.remarks)]
+        """What speaks against it: what the site would refuse, what its owners should look at, and what its code would
+        do, the worst first."""
+        dossier, verdict = report.Dossier(self._desk.queue, self._seen, report.Reader()), self._weighed()
+        remarks = () if self._seen.is_change else dossier.remarks
+        return [*dossier.against, *remarks, *(one.sentence for one in (verdict.findings if verdict else ()))]
+
+    def _weighed(self) -> Verdict | None:
+        return weigh.request(self._desk.queue, self._seen, self._desk.clone)
 
     # what an owner does
 

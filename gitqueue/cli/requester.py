@@ -112,7 +112,7 @@ def _weighed(place: Place, id_: "JobId") -> "Verdict":
 def _advise(verdict: "Verdict") -> None:
     """What owners will read of the code, with how to mend it; no fault, so the site takes the job all the same."""
     for one in verdict.findings:
-        show.note(f"{one.place}: {one.category} ({one.sure}): {one.why}\n    to mend it: {one.mend}")
+        show.note(f"{one.sentence}\n    to mend it: {one.mend}")
     if verdict.left_out:
         show.note(f"and {verdict.left_out} more")
     if verdict.findings:

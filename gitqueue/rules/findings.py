@@ -86,6 +86,10 @@ class Finding:
         where = f"{self.file} cell {self.cell}, line {self.line}" if self.cell else f"{self.file}:{self.line}"
         return where if self.line else self.file
 
+    @property
+    def sentence(self) -> str:
+        return f"{self.place}: {self.category} ({self.sure}): {self.why}"
+
 
 class Recommendation(StrEnum):
     APPROVE = "approve"
@@ -298,6 +302,7 @@ _WAYS = {
     "exit": "ends with",
     "error": "raises as an error (its text stands in the log)",
     "name": "names a file by",
+    "time": "waits for a time that tells of",
 }
 
 
@@ -305,7 +310,7 @@ def _grade_of_rows(way: str, sure: Sure) -> Grade:
     """What is printed stays with the owners until they say otherwise: a doubt. What is written wants to leave."""
     if sure is Sure.POSSIBLE:
         return Grade.NOTE
-    return Grade.DANGER if sure is Sure.CERTAIN and way in ("output", "result", "name", "exit") else Grade.DOUBT
+    return Grade.DANGER if sure is Sure.CERTAIN and way in ("output", "result", "name", "exit", "time") else Grade.DOUBT
 
 
 def _contradicted(tags: Iterable[str], found: Sequence[Finding]) -> Iterator[Finding]:

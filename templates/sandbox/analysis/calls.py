@@ -7,6 +7,7 @@ from scopes import Call, Scope
 from values import CLEAN, PERHAPS, Value, container, either, join
 
 DEPTH = 12  # calls within calls
+SPOKEN = ("__str__", "__repr__", "__format__", "__iter__", "__next__", "__call__", "__enter__", "__getitem__", "__bool__")
 
 
 class Calls:
@@ -31,8 +32,14 @@ class Calls:
             return self.method(base, node.func.attr, call)
         if function.code or function.kind == "class":
             return self.own(function, base, call)
+        return self.invoke(function, call)
+
+    def invoke(self, function, call):
+        """Something that is no function of the job's: a library's, or a method that was put aside before."""
         if function.name:
             return self.outside(function, call)
+        if function.bound is not None:
+            return self.method(*function.bound, call)
         return self.unknown(function, call)
 
     def called(self, call, name, hidden=False):
@@ -62,6 +69,10 @@ class Calls:
                 self.call_function(start, [made, *call.arguments], call.keywords, call.node)
             for argument in [*call.arguments, *call.keywords.values()]:
                 made.absorb(argument)
+            for name in SPOKEN:  # what Python calls of itself
+                method = function.fields.get(name)
+                if method is not None and method.code:
+                    made.absorb(self.call_function(method, [made], {}, call.node))
             return made
         bound = base is not None and base.kind == "object"
         given = [base, *call.arguments] if bound else call.arguments

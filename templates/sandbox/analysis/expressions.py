@@ -68,10 +68,9 @@ class Expressions:
         if base.kind == "class" or (base.kind == "namespace" and base.fields):
             return Value()
         if base.made and base.level == CLEAN and base.kind not in ("path", "sink", "model"):
-            found = base.like(name=None)
             self.see(scope.file, node.lineno, "use", f"{base.made}().{name}")
-            return found
-        return self.plain_attribute(base, name)
+            return base.like(name=None, bound=(base, name))
+        return self.plain_attribute(base, name).like(bound=(base, name))
 
     def plain_attribute(self, base, name):
         if base.kind in ("path", "input") and name in ("name", "stem", "suffix", "parts", "anchor", "suffixes"):
@@ -87,7 +86,11 @@ class Expressions:
                 return Value(kind="name")
             if name == "T":
                 return base.like(kind="columns", item=None)
-            kind = base.kind if name in ("loc", "iloc", "at", "iat", "values", "str", "dt", "cat") else "series"
+            if name in ("loc", "iloc", "at", "iat") and base.kind in ("frame", "series", ""):
+                return base.like(kind="locator", item=None, fields=None, parts=None)
+            if name == "index":
+                return base.like(kind="index", item=None, fields=None, parts=None)
+            kind = base.kind if name in ("values", "str", "dt", "cat") else "series"
             identity = base.identity or name.casefold() in self.identifiers
             return base.like(kind=kind if base.kind in ("frame", "groups") else base.kind, identity=identity, item=None,
                              fields=None, parts=None)  # fmt: skip
@@ -124,6 +127,10 @@ class Expressions:
     def taken(self, held, key, sliced, first, node):
         """A part of something that holds rows."""
         identity = held.identity or (key.text or "").casefold() in self.identifiers
+        if held.kind == "locator":
+            return self.located(held, key, sliced, identity)
+        if key.kind == "pick":
+            return held.like(one=True, item=None)
         if held.kind in ("reader", "lines") and not held.begun:
             if first:
                 return Value(kind="header")
@@ -145,11 +152,25 @@ class Expressions:
             return held.like(parts=None)
         return self.element(held, node)
 
+    @staticmethod
+    def located(held, key, sliced, identity):
+        """`frame.loc[…]`: rows first. A single label or number is one row, of which no mean is an aggregate."""
+        pair = key.parts if key.kind == "tuple" and key.parts and len(key.parts) == 2 else (key, None)
+        first, second = pair
+        many = sliced or first.kind in ("slice", "list", "index", "name") or first.level >= PERHAPS
+        column = second is not None and second.kind == "text"
+        one = held.one or not many or first.kind == "pick"
+        return held.like(kind="series" if column else "frame" if many else "row", one=one, identity=identity, item=None)
+
+    def of_Slice(self, node, scope):
+        found = join(*(self.value(one, scope) for one in (node.lower, node.upper, node.step) if one is not None))
+        return Value(found.level, "slice", origin=found.origin)
+
     def looked_up(self, held, key, node, scope):
         """`os.environ["X"]`, `sys.modules["os"]`, `vars(os)["system"]`."""
         if held.name == "os.environ":
             return self.setting(key.text)
-        if held.name == "sys.modules" and key.text:
+        if held.name == "sys.modules":
             self.see(scope.file, node.lineno, "inside", "sys.modules")
             return Value(name=key.text, hidden=True)
         if held.kind == "names" and key.text:
@@ -177,6 +198,8 @@ class Expressions:
             found = join(left, right)
             return found.like(kind="text", text=None)
         found = join(left, right)
+        if isinstance(node.op, ast.MatMult) and left.kind == "columns":  # X.T @ X: sums over all rows
+            return Value(min(found.level, AGGREGATE), origin=found.origin)
         if found.level >= PERHAPS:
             strong = left if left.level >= right.level else right
             kind = strong.kind if strong.kind in ("frame", "series", "list", "columns") else ""
@@ -231,7 +254,8 @@ class Expressions:
         found = join(*values)
         if isinstance(node.ops[0], (ast.In, ast.NotIn, ast.Is, ast.IsNot)) and values[0].level < PERHAPS:
             return Value(min(found.level, AGGREGATE), origin=found.origin)
-        return found.like(kind="series" if found.level >= PERHAPS and not found.one else "")
+        picks = found.identity and isinstance(node.ops[0], ast.Eq) and any(one.level < PERHAPS for one in values)
+        return found.like(kind="pick" if picks else "series" if found.level >= PERHAPS and not found.one else "")
 
     def of_Tuple(self, node, scope):
         return self.display("tuple", node, scope)

@@ -52,6 +52,14 @@ class Libraries:
                 self.use(call.node, call.scope, found)
                 return found
             return self.attribute(base, wanted.text, call.node, call.scope)
+        if name == "builtins.setattr" and call.arguments and (call.arguments[0].name or call.arguments[0].hidden):
+            self.see(call.scope.file, call.node.lineno, "getattr", call.arguments[0].name or "a module")
+        if name == "functools.partial" and call.arguments:
+            function, rest = call.arguments[0], call.arguments[1:]
+            if rest or call.keywords:  # as if it were called now: what it is given later comes on top
+                again = Call(call.node, call.scope, rest, call.keywords)
+                self.own(function, None, again) if function.code else self.invoke(function, again)
+            return function
         if name in ("builtins.__import__", "importlib.import_module", "importlib.__import__"):
             if texts and texts[0]:
                 self.see(call.scope.file, call.node.lineno, "import", texts[0], "hidden")
@@ -128,10 +136,13 @@ class Libraries:
 
     def pathlike(self, name, short, call):
         if words.OPENS.fullmatch(name):
+            call.made = name
             return self.opened(call.arguments[0] if call.arguments else Value(), self.mode(call, 1), call)
         if words.FILES.fullmatch(name) and call.arguments:
             self.looks(call.arguments[0], call, "read")
             first = call.arguments[0]
+            if first.key is not None and short in ("mkdir", "makedirs", "mkfifo"):
+                self.reveal(call.node, call.scope, first.key, "name")
             if short in ("glob", "iglob", "listdir", "walk", "scandir") and first.place:
                 return Value(kind="path", place=first.place)
             return Value()
@@ -185,7 +196,9 @@ class Libraries:
         if any(letter in mode for letter in "wax+"):
             self.looks(target, call, "write")
             self.write(call, target)
-            return Value(kind="sink", place=target.place)
+            if target.place == "data":
+                return self.contents(target, call, "lines")
+            return Value(kind="sink", place=target.place, made=call.made)
         self.looks(target, call, "read")
         return self.contents(target, call, "lines")
 

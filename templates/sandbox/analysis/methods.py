@@ -6,6 +6,9 @@ import words
 from values import AGGREGATE, PERHAPS, ROWS, TEXT, Value, container, either, join, path, put
 
 
+ARCHIVES = ("zipfile.ZipFile", "tarfile.open")
+
+
 class Methods:
     """Each handler knows some kinds of values, and returns None for all others."""
 
@@ -75,6 +78,8 @@ class Methods:
         if name in ("exists", "is_file", "is_dir", "mkdir", "stat", "unlink", "touch", "chmod", "rmdir", "as_uri",
                     "endswith", "startswith", "match"):  # fmt: skip
             self.looks(base, call, "read")
+            if base.key is not None and name in ("mkdir", "touch"):
+                self.reveal(call.node, call.scope, base.key, "name")
             return Value()
         if name in ("symlink_to", "hardlink_to", "rename", "replace") and call.arguments:
             if call.arguments[0].place == "data":
@@ -86,10 +91,12 @@ class Methods:
         writer = base.made in ("csv.writer", "csv.DictWriter", "io.StringIO") or base.kind == "sink"
         if base.made in ("pandas.ExcelWriter", "zipfile.ZipFile"):
             writer = True
-        if not writer or not name.startswith("write"):
+        if not writer or not (name.startswith("write") or (name == "add" and base.made in ARCHIVES)):
             if base.kind == "sink":
                 return Value()
             return None
+        if base.made in ARCHIVES and call.arguments[:1] and call.arguments[0].place == "data":
+            self.reveal(call.node, call.scope, Value(ROWS, origin=call.node.lineno), "output")
         for value in call.arguments[:2 if name == "writestr" else 1]:
             self.reveal(call.node, call.scope, value, "output")
             base.absorb(value)
@@ -248,11 +255,11 @@ class Methods:
     def grouped(self, base, call):
         by = [*call.arguments[:1], *(one for key, one in call.keywords.items() if key in ("by", "level"))]
         names = {text.casefold() for one in by for text in (one.text, *(part.text for part in one.parts or ())) if text}
-        single = bool(names & self.identifiers) or any(one.identity for one in by) or base.identity
+        single = any(one.kind == "index" for one in by) or bool(names & self.identifiers) or any(one.identity for one in by) or base.identity
         return Value(base.level, "groups", origin=base.origin, identity=single, one=base.one)
 
     def reduced(self, base, name, call):
-        if base.kind == "rolls" or base.one or base.kind == "cell" or self.by_row(call):
+        if base.kind in ("rolls", "cell", "row", "columns") or base.one or self.by_row(call):
             return Value(base.level, "series", origin=base.origin, one=base.one)
         if base.kind == "groups" and base.identity and name not in ("ngroups",):
             return Value(base.level, "frame", origin=base.origin, identity=True)

@@ -13,6 +13,7 @@ class Scope:
         self.file, self.module = file, module or self
         self.running = []  # for each loop that we are in: what was summed up in it
         self.returned = []
+        self.elsewhere = {}  # names that stand in another scope: global, nonlocal
 
     def find(self, name):
         scope = self
@@ -28,3 +29,4 @@ class Call:
 
     def __init__(self, node, scope, arguments, keywords):
         self.node, self.scope, self.arguments, self.keywords = node, scope, arguments, keywords
+        self.made = None

@@ -201,9 +201,14 @@ class Statements:
 
     def do_Global(self, node, scope):
         for name in node.names:
-            scope.names.setdefault(name, scope.module.names.setdefault(name, Value()))
+            scope.elsewhere[name] = scope.module
 
-    do_Nonlocal = do_Global
+    def do_Nonlocal(self, node, scope):
+        for name in node.names:
+            above = scope.above
+            while above is not None and name not in above.names:
+                above = above.above
+            scope.elsewhere[name] = above or scope.module
 
     def do_Delete(self, node, scope):
         pass
@@ -212,6 +217,9 @@ class Statements:
 
     def bind(self, target, value, scope):
         if isinstance(target, ast.Name):
+            held = scope.elsewhere.get(target.id)
+            if held is not None:  # whoever reads it there may see this value, or the one before
+                held.names[target.id] = either(held.names.get(target.id), value)
             scope.names[target.id] = value
         elif isinstance(target, (ast.Tuple, ast.List)):
             self.unpack(target.elts, value, scope)

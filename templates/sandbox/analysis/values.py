@@ -14,15 +14,16 @@ class Value:
     dotted name of a thing from outside (`os.system`); `made`: that of what returned it. `text`: a known text. `place`:
     where a path leads. `one`: it is of a single row. `identity`: of a column that names people. `extreme`: a minimum,
     maximum or the like. `hidden`: decoded or put together from pieces. `origin`: the line where the data came in.
+    `bound`: of an attribute, what it is of and its name, should somebody call it.
     """
 
     __slots__ = ("level", "kind", "name", "made", "text", "place", "one", "identity", "extreme", "hidden", "origin",
-                 "parts", "fields", "key", "item", "code", "begun", "number")  # fmt: skip
+                 "parts", "fields", "key", "item", "code", "begun", "number", "bound")  # fmt: skip
 
     def __init__(self, level=CLEAN, kind="", **more):
         self.level, self.kind = level, kind
         self.name = self.made = self.text = self.place = self.key = self.item = self.code = self.parts = None
-        self.fields, self.origin = None, 0
+        self.fields, self.origin, self.bound = None, 0, None
         self.one = self.identity = self.extreme = self.hidden = self.begun = self.number = False
         for name, value in more.items():
             setattr(self, name, value)

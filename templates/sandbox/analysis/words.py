@@ -76,7 +76,7 @@ PRINTS = {
     "IPython.display.display": "print", "builtins.display": "print", "sys.stdout.write": "print",
     "sys.stderr.write": "print", "sys.stdout.writelines": "print", "sys.__stdout__.write": "print",
     "sys.stdout.buffer.write": "print", "os.write": "print", "warnings.warn": "print", "sys.exit": "exit",
-    "builtins.exit": "exit", "builtins.quit": "exit", "os._exit": "exit", "syslog.syslog": "print",
+    "builtins.exit": "exit", "builtins.quit": "exit", "os._exit": "exit", "syslog.syslog": "print", "time.sleep": "time",
 }  # fmt: skip
 LOGS = frozenset("debug info warning warn error exception critical log".split())
 # Functions that write their value: name -> (value's place among the arguments, the path's place).
@@ -95,7 +95,8 @@ FILES = re.compile(  # calls whose first argument is a path that is looked at
     r"|isdir|getsize|islink)|gzip\.open|bz2\.open|lzma\.open|zipfile\.ZipFile|tarfile\.open|linecache\.getlines?"
     r"|mmap\.mmap|fileinput\.input|pathlib\.Path\.\w+"
 )
-OPENS = re.compile(r"builtins\.open|io\.open|codecs\.open|gzip\.open|bz2\.open|lzma\.open|zipfile\.ZipFile|tarfile\.open")
+OPENS = re.compile(r"builtins\.open|io\.open|codecs\.open|gzip\.open|bz2\.open|lzma\.open|zipfile\.ZipFile|tarfile\.open"
+                   r"|fileinput\.input|linecache\.getlines?")
 PATHS = re.compile(
     r"pathlib\.\w*Path|os\.path\.(join|abspath|normpath|realpath|expanduser|expandvars|dirname)|os\.fspath|builtins\.str"
 )
