@@ -59,7 +59,9 @@ def asked(town: Town) -> Town:
         ask(town.desk(name))
     jobs = [f"{name}/{decision}" for name in ("rachel", "rolf") for decision in AFTER]
     done(owen.gitqueue("approve", *jobs, "-m", "Aggregates only"))
-    town.serve()
+    said = town.serve().err
+    for job in jobs:
+        assert f"{job} is {'failed' if job.endswith('rerun') else 'held'}" in said, said
     return town
 
 
