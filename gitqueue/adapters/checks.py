@@ -107,7 +107,7 @@ class Shelf:
     def secret(self) -> str:
         if not self.key.exists():
             mine = self.key.with_name(f"{self.key.name}.{secrets.token_hex(8)}")
-            write_atomic(mine, secrets.token_hex(32).encode())
+            write_atomic(mine, secrets.token_hex(16).encode())
             with suppress(FileExistsError):  # of several first jobs one makes it
                 os.link(mine, self.key)
             mine.unlink()
@@ -120,7 +120,7 @@ class Shelf:
 
 def lend(run: Path, indexed: tuple[Indexed, ...], shelf: Shelf | None, digests: dict[str, str]) -> None:
     """Put the key and the indexes that are there into a run's folder; the supervisor builds what is missing."""
-    write_atomic(run / KEY, (shelf.secret() if shelf else secrets.token_hex(32)).encode())
+    write_atomic(run / KEY, (shelf.secret() if shelf else secrets.token_hex(16)).encode())
     (run / INDEXES).mkdir(mode=0o711)
     for one in indexed:
         kept = shelf.place(digests[one.name]) if shelf else None

@@ -24,13 +24,17 @@ SAMPLE = 5000  # rows of a table that are compared; policy lets few tables be la
 PROBED = 64  # columns of a table, and of an asset, that are compared
 SHOWN = 20  # cells that are named
 EMPTY = "('', 'na', 'nan', 'none', 'null', 'n/a', '-')"
-FEW = 0.1  # of a column's values are different: each is hashed once
+COLUMNS = 256  # of an asset, that are indexed
+FEW, GROUPED = 0.1, 10_000  # a column with fewer different values (of its rows; at all) is grouped
+SETS = 30  # columns that are grouped in one reading
 
 
 def connect(memory):
     base = duckdb.connect()
     base.execute(f"set threads=2; set memory_limit='{memory}'; set temp_directory='/tmp/spill'; set enable_progress_bar=false")
-    base.execute("set preserve_insertion_order=true; set lock_configuration=true")
+    # A hash table is then made of what a join names second: we know which is small, the database cannot.
+    base.execute("set disabled_optimizers='join_order,build_side_probe_side'")
+    base.execute("set preserve_insertion_order=false; set lock_configuration=true")
     return base
 
 
@@ -51,8 +55,14 @@ def norm(column):
     return f"case when {text} in {EMPTY} then null when {number} is not null then cast({number} as varchar) else {text} end"
 
 
+def text(column):
+    """The same for a column without any number."""
+    return f"case when lower(trim({column})) in {EMPTY} then null else lower(trim({column})) end"
+
+
 def hashed(value, key):
-    return f"md5_number_lower({quoted(key)} || {value})"
+    # SHA-256 keeps the key; the short hash of it is what columns hold. md5, which gives a number at once, takes twice as long.
+    return f"hash(sha256({quoted(key)} || {value}))"
 
 
 # what a table is
@@ -139,47 +149,72 @@ def listed(top):
 
 
 def asset(base, path, target, key):
-    """One table of the data: its hashes into `target`; what is known of each column. None for what is no table."""
+    """One table of the data: its hashes into `target`; what is known of each column. None for what is no table.
+
+    A column of few different values is grouped first, and each value hashed once: hashes are the dear part.
+    """
     table = of_data(path)
     if table is None:
         return None
-    sql, columns = table
-    facts = base.execute("select count(*), " + ", ".join(about(at) for at in range(len(columns))) + f" from {sql}").fetchone()
-    rows, facts = facts[0], [facts[1 + 8 * at : 9 + 8 * at] for at in range(len(columns))]
-    made, joins = [], []
-    for at, one in enumerate(facts):
-        if rows > 10_000 and one[1] <= FEW * rows:  # hash each value once: md5 is the dear part
-            base.execute(f"create or replace temp table v{at} as select v, {hashed('v', key)} h from (select distinct {norm(f'c{at}')} v from {sql}) where v is not null")
-            joins.append(f"left join v{at} on v{at}.v = n{at}")
-            made.append(f"v{at}.h as c{at}")
-        else:
-            made.append(f"{hashed(f'n{at}', key)} as c{at}")
-    inner = ", ".join(f"{norm(f'c{at}')} n{at}" for at in range(len(columns)))
-    base.execute(f"copy (select {', '.join(made)} from (select {inner} from {sql}) {' '.join(joins)}) to {quoted(target)} (format parquet, compression zstd)")
-    return {"rows": rows, "columns": [column(base, sql, key, at, name, one) for at, (name, one) in enumerate(zip(columns, facts))]}
+    sql, columns = table[0], table[1][:COLUMNS]
+    each = ", ".join(f"approx_count_distinct(c{at})" for at in range(len(columns)))
+    rows, *distinct = base.execute(f"select count(*), {each} from {sql}").fetchone()
+    few = [at for at, count in enumerate(distinct) if count <= max(GROUPED, FEW * rows)]
+    for first in range(0, len(few), SETS):
+        group(base, sql, few[first : first + SETS], key)
+    facts = {at: of_groups(base, at) if at in few else of_cells(base, sql, at, key) for at in range(len(columns))}
+    values = {at: (norm if facts[at][2] else text)(f"t.c{at}") for at in facts}
+    parts = [f"v{at}.h as c{at}" if at in few else f"{hashed(values[at], key)} as c{at}" for at in facts]
+    joins = " ".join(f"left join v{at} on v{at}.raw = t.c{at}" for at in few)
+    base.execute(f"copy (select {', '.join(parts)} from {sql} t {joins}) to {quoted(target)} (format parquet)")
+    return {"rows": rows, "columns": [shape(name, facts[at]) for at, name in enumerate(columns)]}
 
 
-def about(at):
+def group(base, sql, columns, key):
+    """The different values of some columns, each in a table of its own, from one reading of the data."""
+    names = ", ".join(f"c{at}" for at in columns)
+    value = f"coalesce({names})" if len(columns) > 1 else names
+    sets = ", ".join(f"(c{at})" for at in columns)
+    base.execute(f"create or replace temp table g as select grouping({names}) g, {value} raw, count(*) n from {sql} group by grouping sets ({sets})")
+    for place, at in enumerate(columns):
+        others = (1 << len(columns)) - 1 - (1 << (len(columns) - 1 - place))
+        base.execute(f"create or replace temp table v{at} as select raw, n, v, try_cast(raw as double) x, {hashed('v', key)} h from (select *, {norm('raw')} v from g where g = {others} and raw is not null)")
+
+
+DIGITS = "max(length(split_part({0}, '.', 2))) filter (try_cast({0} as double) is not null and contains({0}, '.'))"
+
+
+def of_groups(base, at):
+    filled, distinct, numbers, digits, low, high = base.execute(
+        f"select coalesce(sum(n), 0), count(distinct v), coalesce(sum(n) filter (x is not null), 0), {DIGITS.format('raw')}, min(x), max(x) from v{at} where v is not null"
+    ).fetchone()
+    ends = [base.execute(f"select any_value(h), sum(n) from v{at} where x = ?", [end]).fetchone() for end in (low, high) if end is not None]
+    return filled, distinct, numbers, digits, low, high, ends
+
+
+def of_cells(base, sql, at, key):
+    """The same for a column in which nearly all differ, without holding its values."""
     value, number = norm(f"c{at}"), f"try_cast(c{at} as double)"
-    digits = f"max(length(split_part(c{at}, '.', 2))) filter ({number} is not null and contains(c{at}, '.'))"
-    return (
-        f"count({value}), approx_count_distinct({value}), count({number}), {digits}, min({number}), max({number}),"
-        f" count(*) filter (contains(trim(c{at}), ' ')), avg(length(c{at}))"
-    )
+    filled, distinct, numbers, digits, low, high = base.execute(
+        f"select count({value}), approx_count_distinct(c{at}), count({number}), {DIGITS.format(f'c{at}')}, min({number}), max({number}) from {sql}"
+    ).fetchone()
+    ends = []
+    if numbers == filled > 0:
+        hashes = f"any_value({hashed(value, key)})"
+        ends = [base.execute(f"select {hashes}, count(*) from {sql} where {number} = ?", [end]).fetchone() for end in (low, high)]
+    return filled, distinct, numbers, digits, low, high, ends
 
 
-def column(base, sql, key, at, name, facts):
-    """What the rules may know of a column of the data: shapes, and the hashes of its two extremes."""
-    filled, distinct, numbers, digits, low, high, _, _ = facts
+def shape(name, facts):
+    """What the rules may know of a column of the data; of its values, the hashes of its two extremes."""
+    filled, distinct, numbers, digits, low, high, ends = facts
     numeric = numbers == filled > 0
-    found = {"name": name, "filled": filled, "distinct": min(distinct, filled), "numeric": numeric, "chance": 0.0, "extremes": [], "steps": 0}
-    if numeric and low is not None and high - low < 1e300:
-        steps = (high - low) * 10 ** min(digits or 0, 17) + 1
-        found |= {"steps": steps, "chance": min(1.0, 2 * found["distinct"] / steps)}
-        for value in (low, high):
-            count, digest = base.execute(f"select count(*), any_value({hashed(norm(f'c{at}'), key)}) from {sql} where try_cast(c{at} as double) = {value!r}").fetchone()
-            found["extremes"].append([str(digest), count])
-    return found
+    found = {"name": name, "filled": int(filled), "distinct": int(min(distinct, filled)), "numeric": numeric}
+    if not numeric or not high - low < 1e300:
+        return {**found, "steps": 0, "chance": 0.0, "extremes": []}
+    steps = (high - low) * 10 ** min(digits or 0, 17) + 1
+    ends = [[str(digest), int(count)] for digest, count in ends]
+    return {**found, "steps": steps, "chance": min(1.0, 2 * found["distinct"] / steps), "extremes": ends}
 
 
 def of_data(path):
@@ -280,7 +315,7 @@ def chance(base, place, file, column_name):
     for about in json.load(open(f"{place['path']}/index.json", encoding="utf-8"))["assets"]:
         for at, one in enumerate(about["columns"]):
             if one["name"] == column_name:
-                hits = base.execute(f"select count(distinct h) from m join read_parquet({quoted(place['path'] + '/' + about['file'])}) i on i.c{at} = m.h").fetchone()[0]
+                hits = base.execute(f"select count(distinct h) from read_parquet({quoted(place['path'] + '/' + about['file'])}) i join m on i.c{at} = m.h").fetchone()[0]
     return {"asset": place["name"], "column": column_name, "chance": (hits + 1) / (all_of_it + 2)}
 
 
@@ -288,8 +323,8 @@ def look_up(base, look):
     """Each column's hits, told where there are any; then the rows that point at few records."""
     base.execute("create or replace temp table hits (t int, c int, k int, h ubigint)")
     index = f"read_parquet({quoted(look.path)})"
-    for k in range(min(len(look.about["columns"]), 4 * PROBED)):
-        base.execute(f"insert into hits select distinct s.t, s.c, {k}, s.h from seen s join {index} i on i.c{k} = s.h")
+    for k in range(len(look.about["columns"])):
+        base.execute(f"insert into hits select distinct s.t, s.c, {k}, s.h from {index} i join seen s on i.c{k} = s.h")
     sql = "select t, c, k, count(*), count(*) filter (not s.public), list(s.v order by s.r) filter (not s.public), list(s.r order by s.r) filter (not s.public) from hits join seen s using (t, c, h) group by t, c, k"
     found = base.execute(sql).fetchall()
     best = {}
@@ -352,9 +387,13 @@ def groups(base, look, t, columns, index):
     if not chosen or (len(chosen) == 1 and look.about["columns"][columns[chosen[0]]]["numeric"] and not t % 2 == 0):
         return
     wide = f"select r, {', '.join(f'any_value(h) filter (c = {c}) x{c}' for c in chosen)} from cells where t = {t} group by r"
-    on = " and ".join(f"i.c{columns[c]} = w.x{c}" for c in chosen)
-    filled = " and ".join(f"w.x{c} is not null" for c in chosen)
-    counts = base.execute(f"select w.r, count(*) n from ({wide}) w join {index} i on {on} where {filled} group by w.r").fetchall()
+    names = ", ".join(f"x{c}" for c in chosen)
+    filled = " and ".join(f"x{c} is not null" for c in chosen)
+    on = " and ".join(f"i.c{columns[c]} = d.x{c}" for c in chosen)
+    base.execute(f"create or replace temp table wide as select * from ({wide}) where {filled}")
+    # Each combination once: many rows of an output and many records may share one.
+    sql = f"select {names}, count(*) n from {index} i join (select distinct {names} from wide) d on {on} group by {names}"
+    counts = base.execute(f"select r, n from wide join ({sql}) using ({names})").fetchall()
     few = sorted(row for row, n in counts if n < look.few)
     if few:
         all_rows = base.execute(f"select count(distinct r) from cells where t = {t}").fetchone()[0]

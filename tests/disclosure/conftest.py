@@ -62,7 +62,7 @@ class Bench:
 def bench(folder: Path) -> Bench:
     (folder / "data.csv").write_bytes(table(DATA))
     (folder / "mock.csv").write_bytes(table(MOCK))
-    (folder / "key").write_text("0123456789abcdef" * 4)
+    (folder / "key").write_text("0123456789abcdef" * 2)
     (folder / "index").mkdir()
     made = Bench(folder)
     made.run("compare.py", str(folder / "data.csv"), str(folder / "index"), str(folder / "key"))
