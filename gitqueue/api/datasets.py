@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypedDict
 
-from gitqueue.adapters.files import lay_out
+from gitqueue.adapters import data
+from gitqueue.adapters.files import lay_out, write_atomic
+from gitqueue.adapters.settings import Site as Premises
 from gitqueue.api import values
 from gitqueue.api.collections import Named
 from gitqueue.api.desk import Desk
-from gitqueue.errors import NotAllowed, OperatorNeeded
+from gitqueue.errors import Mistake, NotAllowed, OperatorNeeded
 from gitqueue.rules import policy
 from gitqueue.rules.tree import escape
 
@@ -96,6 +99,47 @@ class Dataset:
 
     def __repr__(self) -> str:
         return f"dataset {self.name}: {escape(self.title)} ({', '.join(asset.name for asset in self.assets)})"
+
+
+class NewAsset(TypedDict):
+    """An asset to publish: each a frame, an array, plain values, or a file's path."""
+
+    data: Any
+    mock: Any
+
+
+class Held(NamedTuple):
+    """An asset's files: the mock's name and bytes; where the real data lie, or what is to be written of them."""
+
+    mock: tuple[str, bytes]
+    data: Path | bytes
+
+
+def files(name: str, asset: NewAsset) -> Held:
+    """Raises Mistake where mock and real data are not of one type: code for the one would not read the other."""
+    (kind, mock), real = values.content(asset["mock"]), asset["data"]
+    path = Path(real).expanduser().absolute() if isinstance(real, str | Path) else None
+    real_kind, kept = (path.suffix, path) if path else values.content(real)
+    if real_kind != kind:
+        raise Mistake(
+            f"{name}: its mock is {kind or 'no type'}, its real data {real_kind or 'no type'}", step="give both alike"
+        )
+    return Held((f"{name}{kind}", mock), kept)
+
+
+def keep(site: Premises, dataset: str, held: Held) -> Path:
+    """Where the real data lie; what is no file yet is written beside the site, for its account and for jobs alone."""
+    if isinstance(held.data, Path):
+        return held.data
+    folder = site.path / "data" / dataset
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.parent.chmod(0o700)
+    path = folder / held.mock[0]
+    write_atomic(path, held.data)
+    user = site.settings().sandbox.user
+    if user and os.geteuid() == 0:
+        data.open_to(path, user)
+    return path
 
 
 class Assets(Named[Asset]):

@@ -44,10 +44,10 @@ def of_git(place: Path, key: str | Path | None = None) -> Identity:
             place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             line = signatures.generate_key(place, email or _address(name))
             place.with_name(f"{place.name}.pub").write_text(f"{line.strip()}\n")
-        made.append(f"the signing key {signing}")
+            made.append(f"the signing key {signing}")
     if not name or not email:
         name, email = name or _login(), email or _address(name)
-        made.append(f"the name {name} <{email}>")
+        made += [f"the name {name} <{email}>"] if made else []
     return Identity(name, email, signing, tuple(made))
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from gitqueue import acts
 from gitqueue.adapters import seal
@@ -16,12 +16,16 @@ from gitqueue.api import values
 from gitqueue.api.collections import Named
 from gitqueue.api.desk import Desk
 from gitqueue.api.waiting import wait_for
-from gitqueue.errors import Mistake, No, NotAllowed
+from gitqueue.errors import GitqueueError, Mistake, No, NotAllowed
 from gitqueue.model import FILE, PROGRAM
-from gitqueue.rules.findings import Verdict
+from gitqueue.rules.findings import Finding, Verdict
 from gitqueue.rules.lifecycle import FINAL_RUNS, Decision, State, next_step
+from gitqueue.rules.manifest import Project
 from gitqueue.rules.tree import escape
 from gitqueue.steps import collect, describe, look, report, review, weigh
+
+if TYPE_CHECKING:
+    from gitqueue.api.code import Code
 
 
 class JobStatus(StrEnum):
@@ -66,6 +70,39 @@ class Files(Mapping[str, bytes]):
     def save(self, folder: str | Path) -> list[Path]:
         """Write them below a folder, none over a file that is there; their paths."""
         return collect.write(self._held, Path(folder))
+
+
+class Findings(Sequence[Finding]):
+    """What the analysis found in the code, the worst first; `remarks`: what the site's rules, and a look at what was
+    asked for, say."""
+
+    def __init__(self, verdict: Verdict | None, remarks: Sequence[str]) -> None:
+        self.verdict = verdict
+        self.remarks = list(remarks)
+
+    @overload
+    def __getitem__(self, key: int) -> Finding: ...
+    @overload
+    def __getitem__(self, key: slice) -> Sequence[Finding]: ...
+    def __getitem__(self, key: int | slice) -> Finding | Sequence[Finding]:
+        return self._found[key]
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    @property
+    def _found(self) -> tuple[Finding, ...]:
+        return self.verdict.findings if self.verdict else ()
+
+    @property
+    def recommendation(self) -> str:
+        """approve, review or reject, as the analysis has it; an owner decides."""
+        return str(self.verdict.recommendation) if self.verdict else "review"
+
+    def __repr__(self) -> str:
+        said = [f"the analysis says {self.verdict.summary}, and you decide"] if self.verdict else ["nobody looked"]
+        said += [f"{one.grade}: {escape(one.place)}: {one.category}: {escape(one.why)}" for one in self._found]
+        return "\n".join([*said, *map(escape, self.remarks)])
 
 
 class Job:
@@ -208,8 +245,9 @@ class Job:
 
     def report(self) -> str:
         """All that an owner decides by, as `gitqueue review` has it."""
-        reader = report.Reader(settings=self._settings(), verdict=self._weighed())
-        text = report.report(self._desk.queue, self._seen, reader)
+        text = report.report(
+            self._desk.queue, self._seen, report.Reader(settings=self._settings(), verdict=self.findings.verdict)
+        )
         self._read()
         return text
 
@@ -222,16 +260,27 @@ class Job:
         self._desk.clone.fetch()
         review.remember_read(self._desk.clone, self._seen)
 
-    @property
-    def findings(self) -> list[str]:
-        """What speaks against it: what the site would refuse, what its owners should look at, and what its code would
-        do, the worst first."""
-        dossier, verdict = report.Dossier(self._desk.queue, self._seen, report.Reader()), self._weighed()
-        remarks = () if self._seen.is_change else dossier.remarks
-        return [*dossier.against, *remarks, *(one.sentence for one in (verdict.findings if verdict else ()))]
+    @cached_property
+    def findings(self) -> "Findings":
+        """What its code would do, and what speaks against it."""
+        dossier = report.Dossier(self._desk.queue, self._seen, report.Reader())
+        said = [*dossier.against, *(() if self._seen.is_change else dossier.remarks)]
+        verdict = weigh.request(self._desk.queue, self._seen, self._desk.clone)
+        return Findings(verdict, said)
 
-    def _weighed(self) -> Verdict | None:
-        return weigh.request(self._desk.queue, self._seen, self._desk.clone)
+    @property
+    def code(self) -> "Code":
+        """What it would run: source, findings, and `code.run(…)` in the sandbox."""
+        from gitqueue.api.code import Code
+
+        return Code(self)
+
+    @property
+    def _group(self) -> Project | None:
+        try:
+            return self._desk.queue.manifest(self._seen).group
+        except GitqueueError:
+            return None
 
     # what an owner does
 

@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from gitqueue.adapters.queue import Job as Seen
-from gitqueue.api import datasets, identity, places, requests
-from gitqueue.api.datasets import Asset, Dataset, Datasets
+from gitqueue.api import datasets, identity, places, projects, requests
+from gitqueue.api.code import Functions
+from gitqueue.api.datasets import Asset, Dataset, Datasets, NewAsset
 from gitqueue.api.desk import Desk
 from gitqueue.api.identity import Identity
 from gitqueue.api.jobs import Job, Jobs
+from gitqueue.api.projects import Project, Projects
 from gitqueue.api.requests import About, Draft, Requirements
 from gitqueue.errors import Mistake
 from gitqueue.refs import JobId, Kind, slug
 from gitqueue.rules.lifecycle import State
-from gitqueue.steps import enter, govern, submit
+from gitqueue.steps import enter, govern, operate, submit
 
 
 class Site:
@@ -24,6 +26,7 @@ class Site:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._begun: dict[str, str] = {}
 
     @property
     def name(self) -> str:
@@ -69,6 +72,22 @@ class Site:
     def pending(self) -> Jobs:
         """What waits for an owner's decision, oldest first."""
         return self._jobs(seen for seen in self._desk.queue.jobs() if seen.state is State.PENDING)
+
+    @property
+    def projects(self) -> Projects:
+        """The projects of all jobs, that of the newest first."""
+        return projects.of(self, self.jobs, self._begun)
+
+    def create_project(self, name: str, description: str = "") -> Project:
+        """A project to ask for something in; the site learns of it with its first request."""
+        self._begun[name] = description
+        return self.projects[name]
+
+    @property
+    def code(self) -> Functions:
+        """The values of functions that you asked for, once they are released: `site.code.mean()`."""
+        mine = ((job.code.function, job) for job in reversed(self.my_jobs))
+        return Functions({name: job for name, job in mine if name})
 
     def _jobs(self, seen: Iterable[Seen]) -> Jobs:
         return Jobs([Job(self._desk, one) for one in seen if not one.is_change])
@@ -175,6 +194,34 @@ class Site:
         return Jobs([Job(self._desk, queue.job(one.job)) for one in wanted])
 
     # governing, for owners
+
+    def add_dataset(
+        self,
+        title: str,
+        assets: Mapping[str, NewAsset],
+        *,
+        name: str | None = None,
+        description: str = "",
+        identifiers: Sequence[str] = (),
+    ) -> Dataset:
+        """Publish a dataset with its mock data, as one signed commit; its real data stay on this machine, where they
+        are bound: a file where it lies, anything else written below the site's folder, for jobs alone to read.
+
+        `assets`: name -> {"data": …, "mock": …}, each a frame, an array, plain values or a file's path; mock data are
+        public to everybody of the site. `identifiers`: columns that never leave.
+        """
+        named = name or slug(title)
+        held = {asset: datasets.files(asset, one) for asset, one in assets.items()}
+        wanted = govern.NewDataset(
+            named, title, description, {a: one.mock for a, one in held.items()}, tuple(identifiers)
+        )
+        self._change(f"Add the dataset {named}", lambda queue: govern.add_dataset(queue, wanted))
+        here = self._desk.here
+        if here is None:
+            print(f"gitqueue: the operator binds the real data, at the site: gitqueue dataset bind {named} ASSET=PATH")
+        else:
+            operate.bind(here, named, {asset: datasets.keep(here, named, one) for asset, one in held.items()})
+        return self.datasets[named]
 
     @property
     def people(self) -> dict[str, dict[str, Any]]:

@@ -53,14 +53,14 @@ def _value(kind: str, data: bytes) -> Any:
         return json.loads(data)
     if kind == ".csv":
         return _pandas().read_csv(io.BytesIO(data))
-    import numpy  # type: ignore[import-not-found, unused-ignore]
+    import numpy
 
     return numpy.load(io.BytesIO(data), allow_pickle=False)
 
 
 def _pandas() -> Any:
     try:
-        import pandas  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        import pandas
     except ImportError as error:
         raise Mistake("this is a table, and pandas is not installed here", step="pip install pandas") from error
     return pandas

@@ -60,7 +60,7 @@ class _Notebook:
     """One output of the cell, that changes."""
 
     def __init__(self) -> None:
-        from IPython.display import display  # type: ignore[import-not-found, unused-ignore]
+        from IPython.display import display
 
         self._said = ""
         self._handle = display({"text/plain": ""}, raw=True, display_id=True)
