@@ -13,7 +13,7 @@ NONE = "0" * 40  # what git sends for a ref that is not there
 HEADS = "refs/heads/"
 APPROVED = HEADS + "approved"
 AUDIT = HEADS + "audit"
-ARCHIVE = "refs/archive/"
+ARCHIVE = "refs/archive"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -116,6 +116,11 @@ def claim(job: JobId, attempt: int) -> str:
 def trial(job: JobId, decision: str) -> str:
     """In the vault: the lock of one run before approval, by the owners' note that asked for it."""
     return f"refs/tries/{job}/{decision}"
+
+
+def archive(year: int, month: int) -> str:
+    """Where gc keeps the jobs that it closed in a month."""
+    return f"{ARCHIVE}/{year:04d}-{month:02d}"
 
 
 _CLAIM = re.compile(rf"refs/claims/({NAME.pattern})/({NAME.pattern})/([1-9][0-9]{{0,5}})")

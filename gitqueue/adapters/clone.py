@@ -105,6 +105,10 @@ class Clone:
         copies = (name.replace("refs/heads/", "refs/remotes/origin/") for name in names)
         self.git("fetch", "--quiet", "origin", *(f"+{name}:{copy}" for name, copy in zip(names, copies, strict=True)))
 
+    def fetch_refs(self, theirs: str, mine: str) -> None:
+        """Fetch the refs below a name, which no fetch brings by itself, into a place of one's own."""
+        self.git("fetch", "--quiet", "--no-tags", "origin", f"{theirs}/*:{mine}/*")
+
     def push(self, *refspecs: str) -> str:
         """Push; the site's own lines. Raises PushRefused with the site's reasons."""
         argv = ["git", "-c", "push.gpgSign=false", "push", "--porcelain", "origin", *refspecs]

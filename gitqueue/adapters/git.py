@@ -154,9 +154,10 @@ HARDENED: Mapping[str, str] = {
     "receive.denyNonFastForwards": "false",
     "receive.denyDeletes": "false",
     "receive.denyCurrentBranch": "refuse",
-    # Nobody is advertised what is not for them to follow; an audit keeps who moved what.
+    # An audit keeps who moved what.
     "core.logAllRefUpdates": "always",
-    "transfer.hideRefs": "refs/archive",
+    # What gc closed is nobody's to push; whoever looks for an old result fetches it (a clone does not, by itself).
+    "receive.hideRefs": "refs/archive",
     # A job's .gitattributes change nothing that anybody is shown.
     "core.attributesFile": os.devnull,
     # git gc runs when we say so, not in the middle of a push.

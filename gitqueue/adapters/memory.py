@@ -69,6 +69,10 @@ class Tips:
         if _forward(self._tips.get(name, tip), tip, descends):
             self._tips[name] = tip
 
+    def forget(self, name: str) -> None:
+        """A ref that went as it should: gc closed its job."""
+        self._tips.pop(name, None)
+
     def keep(self) -> None:
         """Write them down, if they have changed."""
         if self._tips != self._kept:

@@ -1,15 +1,17 @@
 """The queue, as refs tell it: which jobs there are and where each stands. At the site, at the gate, in a clone."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gitqueue import refs
+from gitqueue.adapters import archive
 from gitqueue.adapters.git import list_refs
 from gitqueue.adapters.history import History
 from gitqueue.errors import GitqueueError, Tampered
 from gitqueue.model import Commit
 from gitqueue.refs import JobId, Kind
 from gitqueue.rules import manifest, notes
+from gitqueue.rules.archive import Closed
 from gitqueue.rules.authority import OWNER, RUNNER, Note
 from gitqueue.rules.lifecycle import RERUNNABLE, Decision, JobFacts, State, state
 from gitqueue.rules.manifest import Manifest
@@ -26,7 +28,8 @@ class Job:
 
     `notes` are all of the conversation, oldest first; `fault` says why the results cannot be believed. Of a job that
     waits for its run, `approver` signed the approval, and `doubt` says why that key counts no more. `is_change`: it is
-    no job, but a site change that needs more owners than one; `owners` is how many policy asks for.
+    no job, but a site change that needs more owners than one; `owners` is how many policy asks for. `closed`: gc took
+    its refs into the archive.
     """
 
     id: JobId
@@ -40,6 +43,7 @@ class Job:
     doubt: str = ""
     is_change: bool = False
     owners: int = 1
+    closed: bool = False
 
     @property
     def decided(self) -> tuple[Note, ...]:
@@ -50,7 +54,12 @@ class Job:
     def state(self) -> State:
         spoken = tuple(note.decision for note in self.decided)
         ran = self.result.state if self.result else None
-        return state(JobFacts(spoken, self.approved, ran, self.suspended, self.again))
+        return state(JobFacts(spoken, self.approved, ran, self.suspended, self.again, self.closed))
+
+    @property
+    def released(self) -> bool:
+        """Whether its results were released, be it closed since or not."""
+        return self.result is not None and self.result.state is State.COMPLETED
 
     @property
     def attempt(self) -> int:
@@ -126,9 +135,20 @@ class Queue:
         return (self.objects.commit(job.revision).date if job.revision else 0), job.id
 
     def job(self, job: JobId) -> Job:
-        """One job; without revision and results where there is none of that name."""
+        """One job, be it closed; without revision and results where there is none of that name."""
         names = {Kind.REQUEST: refs.request(job), Kind.REVIEW: refs.review(job), Kind.RESULT: refs.result(job)}
-        return self._job(job, {kind: tip for kind, name in names.items() if (tip := self.ref(name))})
+        tips = {kind: tip for kind, name in names.items() if (tip := self.ref(name))}
+        over = None if tips else self.archived().get(job)
+        return self._job(job, tips) if over is None else self.closed(over)
+
+    def archived(self) -> dict[JobId, Closed]:
+        """What gc closed, as far as it is known here: a clone fetches it when it is asked for."""
+        where = refs.ARCHIVE if self._prefix == refs.HEADS else archive.COPY
+        return archive.closed(self.history, self.people, where)
+
+    def closed(self, over: Closed) -> Job:
+        tips = {Kind.REQUEST: over.request, Kind.REVIEW: over.review, Kind.RESULT: over.results}
+        return replace(self._job(over.job, {kind: tip for kind, tip in tips.items() if tip}), closed=True)
 
     def _job(self, job: JobId, tips: dict[Kind, str]) -> Job:
         said, fault = self._thread(tips.get(Kind.REVIEW))

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import cloup
 
-from gitqueue.cli import anyone, ci, operator, owner, remote, requester
+from gitqueue.cli import anyone, ci, operator, owner, remote, requester, upkeep
 from gitqueue.errors import BUG, GitqueueError
 
 _EPILOG = "A job is named requester/job. Each command's --help shows an example."
@@ -29,7 +29,7 @@ def cli(context: click.Context, folder: str) -> None:
 for _title, _commands in (
     ("For requesters", requester.COMMANDS),
     ("For owners", owner.COMMANDS),
-    ("For operators", operator.COMMANDS),
+    ("For operators", (*operator.COMMANDS, *upkeep.COMMANDS)),
     ("For anyone", anyone.COMMANDS),
 ):
     cli.section(_title, *_commands)

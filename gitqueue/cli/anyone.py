@@ -34,7 +34,7 @@ def list_(context: click.Context, /, json_: bool, offline: bool, **wanted: Any) 
     if state is not None and state not in {one.value for one in State}:
         raise Mistake(f"there is no state {state!r}", step=f"one of {', '.join(one.value for one in State)}")
     place = here(context, offline)
-    jobs = [job for job in place.queue.jobs(wanted["requester"]) if wanted["all_"] or state or job.state in OPEN]
+    jobs = [job for job in _jobs(place, wanted) if wanted["all_"] or state or job.state in OPEN]
     rows = [describe.summary(place.queue, job) for job in jobs]
     rows = [row for row in rows if _fits(row, wanted)]
     if json_:
@@ -43,6 +43,17 @@ def list_(context: click.Context, /, json_: bool, offline: bool, **wanted: Any) 
         show.table(("job", "state", "name"), [(row["id"], row["state"], row["name"]) for row in rows])
     else:
         show.note("gitqueue: no open jobs; finished ones: gitqueue list --all")
+
+
+def _jobs(place: Place, wanted: dict[str, Any]) -> "list[Job]":
+    """Those of a requester, or all; the closed ones first, where they are asked for."""
+    live = place.queue.jobs(wanted["requester"])
+    if not wanted["all_"] and wanted["state"] != State.CLOSED.value:
+        return live
+    place.see_archive()
+    there = {job.id for job in live}
+    over = [one for one in place.queue.archived().values() if one.job not in there]
+    return [place.queue.closed(one) for one in over if wanted["requester"] in (None, one.job.requester)] + live
 
 
 def _fits(row: dict[str, Any], wanted: dict[str, Any]) -> bool:
@@ -142,6 +153,7 @@ def verify(context: click.Context, jobs: tuple[str, ...], json_: bool, offline: 
 
     place = here(context, offline)
     root = _root(place)
+    place.see_archive()
     chain = step.extend(place.queue.history, Chain(), root, place.queue.approved)
     wanted = [place.job(job) for job in jobs] if jobs else [job for job in place.queue.jobs() if job.results]
     checked = [step.results(place.queue, job, chain) for job in wanted]

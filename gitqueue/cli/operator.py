@@ -137,9 +137,24 @@ def resume(context: click.Context) -> None:
     if not site.paused:
         show.say("this site is not paused")
         return
+    _must_have_its_name(site)
     site.memory("paused").unlink(missing_ok=True)
     wake.wake(site.socket)
     show.say("jobs start again")
+
+
+def _must_have_its_name(site: "Site") -> None:
+    """A site that was restored for trials is the real one until its owners have said otherwise."""
+    from gitqueue.adapters.premises import Premises
+    from gitqueue.steps import backup
+
+    queue = Premises(site, site.settings()).queue
+    wanted = backup.name_wanted(site, queue.history.site(queue.approved).policy.site)
+    if wanted:
+        raise OperatorNeeded(
+            f"this site was restored for trials as {wanted!r}, and its owners have not named it so",
+            step=f"in an owner's clone of it: gitqueue policy set site={wanted}",
+        )
 
 
 @cloup.command(epilog="Example: gitqueue -C cancer-centre status")

@@ -29,6 +29,7 @@ class Place:
         from gitqueue.adapters import settings
 
         self.folder = folder
+        self._offline = offline
         self.site = settings.find(folder.absolute())
         if self.site is None and not offline:
             self.clone.fetch()
@@ -95,6 +96,13 @@ class Place:
         if self.site is None and tip is not None:
             self.clone.git("update-ref", _AUDIT_SEEN, tip)
 
+    def see_archive(self) -> None:
+        """Have what gc closed, too: a fetch leaves it out, as it grows with the years."""
+        from gitqueue.adapters import archive
+
+        if self.site is None and not self._offline:
+            self.clone.fetch_refs(refs.ARCHIVE, archive.COPY)
+
     def job_id(self, text: str | None) -> JobId:
         """The job that a word means: its whole name, its last part where that is clear, or a pull request's number;
         without a word, the current branch's."""
@@ -132,6 +140,9 @@ class Place:
     def job(self, text: str | None) -> "Job":
         """The job itself. Raises Mistake where there is none."""
         found = self.queue.job(self.job_id(text))
+        if found.revision is None and found.results is None:
+            self.see_archive()
+            found = self.queue.job(found.id)
         if found.revision is None and found.results is None:
             raise Mistake(
                 f"there is no job {str(found.id)!r}{self._nearest(str(found.id))}", step="gitqueue list --all"

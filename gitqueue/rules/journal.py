@@ -24,6 +24,8 @@ class Event(Enum):
     RESULT = "result"
     REHEARSED = "rehearsed"
     TRIED = "tried"
+    CLOSED = "closed"
+    RECOVERED = "recovered"
     ALARM = "alarm"
 
     def __str__(self) -> str:
@@ -140,6 +142,8 @@ def sentence(entry: Entry) -> str:
         Event.RESULT: f"{entry.job} is {'; '.join(entry.reasons)}",
         Event.REHEARSED: f"the runner rehearsed {entry.job} on mock data: {'; '.join(entry.reasons)}",
         Event.TRIED: f"the runner tries {entry.job} on the real data: {'; '.join(entry.reasons)}",
+        Event.CLOSED: f"the runner closed {'; '.join(entry.reasons)}",
+        Event.RECOVERED: f"the operator put approved back: {'; '.join(entry.reasons)}",
         Event.ALARM: f"alarm: {'; '.join(entry.reasons)}",
     }[entry.event]
     return f"{_time(entry.at)}  {what}"
@@ -179,4 +183,4 @@ def replay(entries: Iterable[tuple[str, Entry]], start: Mapping[str, str]) -> To
     return Told(tips, "")
 
 
-_MOVING = frozenset({Event.ACCEPTED, Event.CLAIM, Event.RESULT, Event.REHEARSED})
+_MOVING = frozenset({Event.ACCEPTED, Event.CLAIM, Event.RESULT, Event.REHEARSED, Event.CLOSED, Event.RECOVERED})

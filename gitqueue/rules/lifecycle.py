@@ -20,6 +20,7 @@ class State(Enum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     INTERRUPTED = "interrupted"
+    CLOSED = "closed"
 
     def __str__(self) -> str:
         return self.value
@@ -92,12 +93,19 @@ MOVES = (
     Move(_S.FAILED, "owner", "rerun", _S.APPROVED),
     Move(_S.HELD, "owner", "release", _S.COMPLETED),
     Move(_S.HELD, "owner", "withhold", _S.WITHHELD),
+    Move(_S.REJECTED, "gc", "after retention", _S.CLOSED),
+    Move(_S.COMPLETED, "gc", "after retention", _S.CLOSED),
+    Move(_S.FAILED, "gc", "after retention", _S.CLOSED),
+    Move(_S.CANCELLED, "gc", "after retention", _S.CLOSED),
+    Move(_S.INTERRUPTED, "gc", "after retention", _S.CLOSED),
+    Move(_S.WITHHELD, "gc", "after retention", _S.CLOSED),
 )
 
 OPEN = frozenset({_S.PENDING, _S.CHANGES_REQUESTED, _S.APPROVED, _S.SUSPENDED, _S.RUNNING, _S.HELD})
 FINAL_RUNS = frozenset({_S.COMPLETED, _S.FAILED, _S.CANCELLED, _S.INTERRUPTED, _S.WITHHELD})
 ENDS = FINAL_RUNS | {_S.CHANGES_REQUESTED, _S.REJECTED}  # where neither owners nor the runner are awaited
 RERUNNABLE = frozenset({_S.FAILED, _S.INTERRUPTED})
+CLOSABLE = frozenset(move.start for move in MOVES if move.start and move.end is _S.CLOSED)
 BY_DECISION = {
     Decision.CHANGES_REQUESTED: _S.CHANGES_REQUESTED,
     Decision.REJECTED: _S.REJECTED,
@@ -112,7 +120,8 @@ class JobFacts:
     `decisions` are those on the request's very tip, oldest first; `approved` whether the verified chain holds it;
     `result` is the `State` trailer of the results tip, None where there is no such ref; `suspended` whether its
     approver's key was revoked before it ran, and no other owner has said `rerun`; `again` whether owners have said
-    `rerun` of the attempt that the result speaks of, and nobody has cancelled it since.
+    `rerun` of the attempt that the result speaks of, and nobody has cancelled it since; `closed` whether gc took its
+    refs into the archive.
     """
 
     decisions: tuple[Decision, ...] = ()
@@ -120,10 +129,13 @@ class JobFacts:
     result: State | None = None
     suspended: bool = False
     again: bool = False
+    closed: bool = False
 
 
 def state(facts: JobFacts) -> State:
     """The job's state: the results speak before the chain, the chain before the review."""
+    if facts.closed:
+        return _S.CLOSED
     if facts.result in RERUNNABLE and facts.again:
         return _S.APPROVED
     if facts.result is not None:
@@ -159,6 +171,7 @@ _NEXT = {
     _S.FAILED: "the requester mends the code and submits it as a new job; or an owner signs rerun",
     _S.CANCELLED: "nobody: changed code is a new job",
     _S.INTERRUPTED: "an owner signs rerun, for it to be tried once more",
+    _S.CLOSED: "nobody: it is over; gitqueue results still finds what was released",
 }
 
 
@@ -168,8 +181,7 @@ def diagram(moves: Iterable[Move] = MOVES) -> str:
     for move in moves:
         start = move.start.value if move.start else "[*]"
         lines.append(f"    {_node(start)} --> {_node(move.end.value)}: {move.actor}: {move.action}")
-    ends = [s for s in State if s in FINAL_RUNS]
-    return "\n".join([*lines, *(f"    {_node(end.value)} --> [*]" for end in ends)])
+    return "\n".join([*lines, f"    {_node(_S.CLOSED.value)} --> [*]"])
 
 
 def _node(name: str) -> str:

@@ -129,6 +129,7 @@ class Policy(Strict, frozen=True, kw_only=True):
     results: Literal["sealed", "plain"] = "sealed"
     rehearse: Literal["auto", "manual"] = "auto"
     rehearsal: Rehearsal = Rehearsal()
+    retention: Seconds = Seconds(90 * 86400)
     requests: Requests = Requests()
     limits: Caps = Caps()
     dependencies: Dependencies = Dependencies()

@@ -12,7 +12,7 @@ from gitqueue.adapters.judge import Judge
 from gitqueue.adapters.settings import Site
 from gitqueue.adapters.wake import Bell
 from gitqueue.errors import GitqueueError
-from gitqueue.runner import ahead, service, watch, work
+from gitqueue.runner import ahead, service, upkeep, watch, work
 from gitqueue.runner.desk import Cap, Desk
 from gitqueue.runner.hosted import Hosting
 from gitqueue.runner.meters import metered
@@ -69,6 +69,8 @@ def _pass(desk: Desk, hosting: Hosting | None, once: bool) -> bool:
         begun += [step(desk) for step in LOOK]
         if desk.chain.tip:  # else nobody's word counts, and nothing of the site is known
             begun += [step(desk) for step in ACT]
+            if not once:
+                upkeep.daily(desk)
         if hosting:
             hosting.put()
         desk.well()

@@ -19,6 +19,7 @@ from gitqueue.rules.policy import RunnerSettings
 from gitqueue.runner.meters import Meters
 from gitqueue.runner.words import Say
 from gitqueue.steps.execute import Attempt
+from gitqueue.steps.tidy import Tidied
 
 _UNWELL = "the runner cannot go on: "
 RETRY = 30.0
@@ -62,6 +63,7 @@ class Desk:
     ahead: dict[str, "Future[None]"] = field(default_factory=dict)
     unready: dict[tuple[str, JobId], float] = field(default_factory=dict)
     standings: dict[Path, Standing] = field(default_factory=dict)
+    upkeep: "Future[Tidied] | None" = None
     scanned: float = float("-inf")
     swept: bool = False
     unstarted: set[Attempt] = field(default_factory=set)

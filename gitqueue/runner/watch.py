@@ -11,7 +11,7 @@ from gitqueue.refs import JobId, Kind
 from gitqueue.rules.lifecycle import FINAL_RUNS, RERUNNABLE
 from gitqueue.rules.notes import ResultText, parse_result
 from gitqueue.runner.desk import Desk
-from gitqueue.steps import execute, record, rehearse, trial, verify
+from gitqueue.steps import execute, record, rehearse, tidy, trial, verify
 
 SCAN = 60.0
 
@@ -20,7 +20,7 @@ def settle(desk: Desk) -> None:
     """Bring the inbox into the audit; what it says has moved is looked at next."""
     for name in record.record(desk.premises, time()):
         ref = refs.parse(name)
-        if ref and ref.job:
+        if ref and ref.job and desk.premises.queue.ref(name):  # not, where gc took it away
             desk.touched.add(ref.job)
             desk.asked.add(ref.job)
 
@@ -55,7 +55,7 @@ def _remember(desk: Desk) -> None:
 def sweep(desk: Desk) -> None:
     """At the start, once it is known whose word counts: end and remove what a killed runner left."""
     if not desk.swept:
-        for step in (execute.sweep, rehearse.sweep, trial.sweep):
+        for step in (tidy.finish, execute.sweep, rehearse.sweep, trial.sweep):
             step(desk.premises)
         desk.swept = True
 
@@ -74,6 +74,7 @@ def scan(desk: Desk) -> None:
     asked = {job for job in jobs if refs.Ref(Kind.RESULT, job) not in now}
     desk.asked |= asked
     desk.touched |= asked - desk.stands.keys()
+    _forget_closed(desk, {str(ref) for ref in now})
     known = desk.tips.all()
     wrong = desk.tips.compare({str(ref): tip for ref, tip in now.items()}, desk.premises.objects.descends)
     desk.frozen = {ref.job for name in wrong if (ref := refs.parse(name)) and ref.job}
@@ -87,6 +88,16 @@ def scan(desk: Desk) -> None:
             stand = (tip, now.get(refs.Ref(Kind.REVIEW, ref.job), ""))
             if desk.closed.get(ref.job) != stand and not _was_over(desk, ref.job, stand, known):
                 desk.touched.add(ref.job)
+
+
+def _forget_closed(desk: Desk, live: set[str]) -> None:
+    """Refs that have gone since gc took them into the archive, as they stood, are no alarm."""
+    gone = {name: tip for name, tip in desk.tips.all().items() if name not in live}
+    for job in desk.premises.queue.archived().values() if gone else ():
+        for name, tip in job.tips.items():
+            if name in gone and desk.premises.objects.descends(tip, gone[name]):
+                desk.tips.forget(name)
+                desk.closed.pop(job.job, None)
 
 
 def _was_over(desk: Desk, job: JobId, stand: tuple[str, str], known: dict[str, str]) -> bool:

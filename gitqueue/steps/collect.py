@@ -8,7 +8,7 @@ from gitqueue.adapters import attestation, seal
 from gitqueue.adapters.clone import Clone
 from gitqueue.adapters.queue import Job, Queue
 from gitqueue.errors import Mistake, No, Tampered
-from gitqueue.rules.lifecycle import State, next_step
+from gitqueue.rules.lifecycle import next_step
 from gitqueue.rules.release import LOG, OUTPUTS
 from gitqueue.rules.tree import INVISIBLE
 
@@ -60,7 +60,7 @@ def identity(clone: Clone) -> Path:
 def _must_be_released(job: Job) -> None:
     if job.fault:
         raise Tampered(job.fault, step="do not believe these results; tell the site's operator")
-    if job.state is not State.COMPLETED:
+    if not job.released:
         why = f" ({job.result.reason})" if job.result and job.result.reason else ""
         raise No(f"{job.id} is {job.state}{why}: there are no results to fetch", step=next_step(job.state))
 

@@ -130,6 +130,8 @@ def _agree(queue: Queue, told: Told, chain: Chain) -> None:
     """The refs stand where the audit says, or further: it may be a moment behind, never ahead or elsewhere."""
     now = {str(ref): tip for ref, tip in queue.refs(Kind.RESULT, Kind.REVIEW).items()}
     now[refs.APPROVED] = chain.tip or ""
+    for job in queue.archived().values():  # closed a moment ago, and the audit does not tell yet
+        now = {**job.tips, **now}
     for name, tip in told.tips.items():
         ref = refs.parse(name)
         if tip is None or ref is None or ref.kind is Kind.REQUEST:

@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from gitqueue.rules.lifecycle import (
+    CLOSABLE,
     FINAL_RUNS,
     MOVES,
     OPEN,
@@ -60,8 +61,15 @@ def test_every_state_can_be_reached_from_the_beginning_and_says_who_acts_next() 
 
 def test_a_job_that_ran_to_its_end_never_moves_again_unless_an_owner_says_rerun() -> None:
     for end, other in itertools.product(FINAL_RUNS, State):
-        assert may_move(end, other) == (end in RERUNNABLE and other is State.APPROVED)
+        again = end in RERUNNABLE and other is State.APPROVED
+        assert may_move(end, other) == (again or other is State.CLOSED)
     assert not FINAL_RUNS & OPEN
+
+
+def test_what_is_closed_was_over_and_stays_closed() -> None:
+    assert not any(move.start is State.CLOSED for move in MOVES)
+    assert not CLOSABLE & OPEN
+    assert state(JobFacts(approved=True, result=S.COMPLETED, closed=True)) is S.CLOSED
 
 
 def test_nothing_runs_without_approval_and_nothing_is_released_without_a_run() -> None:
