@@ -18,7 +18,7 @@ from gitqueue.adapters.settings import Site
 from gitqueue.errors import OperatorNeeded
 from gitqueue.steps import tidy
 
-FINE = b"import os; open(os.environ['GITQUEUE_OUTPUT'] + '/means.csv', 'w').write('a,b\\n1,2\\n')"
+FINE = b"import os; open(os.environ['GITQUEUE_OUTPUT'] + '/means.csv', 'w').write('a,b\\nx,12.5\\n')"
 HELD = b"import os; open(os.environ['GITQUEUE_OUTPUT'] + '/means.csv', 'w').write('patient_id\\np1\\n')"
 LATER = 100 * 86400.0
 
@@ -95,7 +95,7 @@ def test_what_is_closed_is_still_found_from_a_clone(lived: Town, tmp_path: Path)
     every = {row["id"]: row["state"] for row in json.loads(done(desk.gitqueue("list", "--all", "--json")).out)}
     assert {job for job, state in every.items() if state == "closed"} == OVER
     done(desk.gitqueue("results", "rachel/done", "-o", tmp_path / "out"))
-    assert (tmp_path / "out" / "means.csv").read_text() == "a,b\n1,2\n"
+    assert (tmp_path / "out" / "means.csv").read_text() == "a,b\nx,12.5\n"
     assert "is closed" in desk.gitqueue("results", "rachel/broken").err
     desk.git("config", "gitqueue.root", Site(lived.site).settings().root)
     done(desk.gitqueue("verify", "rachel/done"))
