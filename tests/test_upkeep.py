@@ -216,10 +216,9 @@ def test_a_backup_taken_under_load_brings_up_a_site_that_verifies_and_goes_on(li
 
     worker = threading.Thread(target=work)
     worker.start()
-    while worker.is_alive() or not copies:
-        copies.append(tmp_path / f"backup-{len(copies)}")
+    while not copies or not copies[-1].name.endswith("after"):
+        copies.append(tmp_path / f"backup-{len(copies)}-{'while' if worker.is_alive() else 'after'}")
         done(lived.gitqueue("backup", copies[-1]))
-    worker.join()
     for at in sorted({len(copies) // 2, len(copies) - 1}):
         site = lived.path / f"restored-{at}"
         assert "verify from the root" in done(call("backup", copies[at], "--restore", site)).out
