@@ -23,7 +23,6 @@ from gitqueue.model import Indexed, Inspection, Plan
 PROGRAMS = ("check.py", "compare.py", "reading.py")
 LIBRARIES = ("duckdb", "puremagic")
 KEY, INDEXES = "index-key", "indexes"
-_FORMAT = "1"  # of an index: another one, another name
 
 
 def ready(above: Path) -> Inspection:
@@ -114,8 +113,8 @@ class Shelf:
         return self.key.read_text()
 
     def place(self, digest: str) -> Path:
-        """The folder of one asset's index: another key, or another way to hash, and it is another one."""
-        return self.folder / hashlib.sha256(f"{_FORMAT} {digest} {self.secret()}".encode()).hexdigest()
+        """The folder of one asset's index: with another key, or other programs, it is another one."""
+        return self.folder / hashlib.sha256(f"{_version()} {digest} {self.secret()}".encode()).hexdigest()
 
 
 def lend(run: Path, indexed: tuple[Indexed, ...], shelf: Shelf | None, digests: dict[str, str]) -> None:

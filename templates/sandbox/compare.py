@@ -138,7 +138,7 @@ def build(data, index, key):
 
 def listed(top):
     if os.path.isfile(top):
-        yield top, os.path.basename(top)
+        yield top, ""
         return
     for folder, below, names in os.walk(top):
         below.sort()
@@ -265,7 +265,7 @@ class Look:
     def __init__(self, found, tables, names, owner, totals, place, about, ask):
         self.found, self.tables, self.names, self.owner, self.totals = found, tables, names, owner, totals
         self.path, self.about = f"{place['path']}/{about['file']}", about
-        self.asset = f"{place['name']}" if about["name"] == os.path.basename(place["name"]) else f"{place['name']}/{about['name']}"
+        self.asset = f"{place['name']}/{about['name']}".rstrip("/")
         self.identifiers = {name.casefold().strip() for name in ask.get("identifiers", ())}
         self.few = ask.get("min_count", 10)
         self.mock = {(one["asset"], one["column"]): one for one in ask.get("_mock", ())}
