@@ -49,6 +49,12 @@ class History:
         self._sites: dict[tuple[str, ...], SiteView] = {}
         self._chains: dict[str, _ChainIndex] = {}
 
+    def elsewhere(self, objects: Objects) -> "History":
+        """The same for another thread, with its own way to the same repository: what one has read, all have."""
+        other = History(objects, self._revoked)
+        other._people, other._sites = self._people, self._sites
+        return other
+
     # documents
 
     def people(self, commit: str) -> People:

@@ -30,6 +30,7 @@ class Premises:
     site: Site
     settings: RunnerSettings
     verified: Verified | None = None
+    known: History | None = None  # what other threads have read of the site
 
     @cached_property
     def objects(self) -> Objects:
@@ -41,7 +42,7 @@ class Premises:
 
     @cached_property
     def history(self) -> History:
-        return History(self.objects, self.settings.revoked)
+        return self.known.elsewhere(self.objects) if self.known else History(self.objects, self.settings.revoked)
 
     @cached_property
     def queue(self) -> Queue:

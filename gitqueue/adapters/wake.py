@@ -53,9 +53,9 @@ class Bell:
         self._path.unlink(missing_ok=True)
 
     def wait(self, seconds: float, *others: int) -> bool:
-        """Wait until somebody rings, one of the other descriptors is readable, or the time is up."""
+        """Wait until somebody rings, one of the other descriptors is readable, or the time is up; whether it rang."""
         ready, _, _ = select.select([self._socket.fileno(), *others], [], [], seconds)
         with contextlib.suppress(BlockingIOError):
             while self._socket.fileno() in ready:
                 self._socket.recv(64)
-        return bool(ready)
+        return self._socket.fileno() in ready

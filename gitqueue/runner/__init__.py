@@ -52,7 +52,7 @@ def serve(site: Site, say: Say, once: bool, cap: Cap = lambda settings: settings
                 if not _pass(desk, hosting, once) and once and desk.idle():
                     break
                 service.tell(desk)
-                if bell.wait(_until(desk), stop.fd) and hosting:
+                if bell.wait(_until(desk), stop.fd, desk.done) and hosting:
                     hosting.poke()
             service.tell(desk, "STOPPING=1")
             _close(desk, hosting)
@@ -94,5 +94,5 @@ def _close(desk: Desk, hosting: Hosting | None) -> None:
 
 
 def _until(desk: Desk) -> float:
-    """How long to wait for a ring; short while a step is under way, whose end rings no bell."""
-    return 0.01 if desk.busy else desk.premises.executor.PAUSE if not desk.idle() else POLL
+    """How long to wait for a ring, or for the end of a step: a supervisor that dies rings no bell."""
+    return POLL if desk.idle() else desk.premises.executor.PAUSE

@@ -69,6 +69,7 @@ def _counted(desk: Desk, job: JobId, wish: Wish) -> bool:
 
 def _start(desk: Desk, kind: str, job: JobId, step: Callable[[Premises], str]) -> bool:
     desk.ahead[kind] = desk.ahead_pool.submit(_guarded, desk, kind, job, step)
+    desk.ahead[kind].add_done_callback(desk.wake)
     return True
 
 

@@ -1,14 +1,17 @@
 """The desk: what one runner has in hand, and how it sets steps going in threads of their own."""
 
+import os
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, time
 
 from gitqueue.adapters import journal, memory, vault
 from gitqueue.adapters.executors import Standing
+from gitqueue.adapters.history import History
 from gitqueue.adapters.premises import Premises
 from gitqueue.adapters.settings import Site
 from gitqueue.errors import GitqueueError, Tampered
@@ -66,6 +69,7 @@ class Desk:
     upkeep: "Future[Tidied] | None" = None
     scanned: float = float("-inf")
     swept: bool = False
+    noted: str | None = None
     unstarted: set[Attempt] = field(default_factory=set)
     stands: dict[JobId, State] = field(default_factory=dict)
     meters: Meters = field(default_factory=Meters)
@@ -76,7 +80,10 @@ class Desk:
         self._written = self.site.settings_file.read_bytes()
         self.pool = ThreadPoolExecutor(min(self.settings.executor.jobs, STEPS) + 1, thread_name_prefix="job")
         self.ahead_pool = ThreadPoolExecutor(2, thread_name_prefix="ahead")
+        self._known: History | None = None
         self.premises = self.room()
+        self._known = self.premises.history
+        self.done = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.tips = memory.Tips(self.site)
         self.attempts: dict[JobId, int] = {}
         for claim in vault.claims(self.premises.vault):
@@ -86,7 +93,7 @@ class Desk:
 
     def room(self) -> Premises:
         """Premises for one thread. Whatever stands on `approved`, nobody's word counts beyond what was verified."""
-        return Premises(self.site, self.settings, lambda: self.chain.tip)
+        return Premises(self.site, self.settings, lambda: self.chain.tip, self._known)
 
     def reread(self) -> None:
         """Take up what the operator has changed in runner.yaml since (all but how many jobs run at once): data that
@@ -96,7 +103,9 @@ class Desk:
             if written != self._written:
                 self._written = written
                 self.settings = self.cap(self.site.settings())
+                self._known = None
                 self.premises = self.room()
+                self._known = self.premises.history
         except (OSError, GitqueueError) as error:
             self.say_once(f"runner.yaml stays as it was: {error}")
 
@@ -136,6 +145,7 @@ class Desk:
         if not self.ready(job):
             return False
         self.busy[job] = self.pool.submit(self._guarded, job, step)
+        self.busy[job].add_done_callback(self.wake)
         return True
 
     def ready(self, job: JobId) -> bool:
@@ -156,8 +166,14 @@ class Desk:
         self.say(text, job=job, level="error")
         self.later[job] = monotonic() + RETRY
 
+    def wake(self, _: object) -> None:
+        """A step is over: the loop looks at once."""
+        os.eventfd_write(self.done, 1)
+
     def settle(self) -> None:
         """Take note of the steps that are over."""
+        with suppress(BlockingIOError):
+            os.eventfd_read(self.done)
         for job, step in list(self.busy.items()):
             if step.done():
                 del self.busy[job]

@@ -48,8 +48,9 @@ def _remember(desk: Desk) -> None:
     """Forget the approvals that are taken, and write down where we are."""
     waiting = tuple(approval for approval in desk.chain.approvals if approval.job not in desk.attempts)
     desk.chain = replace(desk.chain, approvals=waiting)
-    if desk.chain.tip:
+    if desk.chain.tip != desk.noted:  # that some have been taken since, the next runner learns from the vault
         memory.keep(desk.site, desk.settings.root, desk.chain)
+        desk.noted = desk.chain.tip
 
 
 def sweep(desk: Desk) -> None:
