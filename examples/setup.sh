@@ -30,6 +30,7 @@ missing() {
     if [ "$extra" = dev ]; then  # what the tests run for real, beside the rest
         has sshd    || echo openssh-server
         has gcc     || echo gcc libc6-dev
+        has chromium || has google-chrome || echo chromium fonts-dejavu-core
         has Rscript || echo r-base-core
         has slurmctld && has munged || echo slurm-wlm munge
         [ "$(uname -m)" != x86_64 ] || has linux.uml || echo user-mode-linux  # a kernel with control groups of version 2

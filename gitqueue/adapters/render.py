@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from gitqueue.adapters import resources
 from gitqueue.rules.rehearsal import told
+from gitqueue.rules.tree import escape
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
+    from markupsafe import Markup
 
 
 @cache
@@ -74,3 +76,48 @@ def md_block(text: str) -> str:
 
 def template(name: str) -> "Template":
     return _environment().get_template(name)
+
+
+# HTML
+
+
+def page(name: str, **values: object) -> str:
+    """A template as HTML. Whatever it shows is escaped: nothing that a person or a job wrote is markup."""
+    return _pages().get_template(name).render(**values)
+
+
+@cache
+def _pages() -> "Environment":
+    environment = _environment().overlay(autoescape=True)
+    environment.filters = {**environment.filters, "highlighted": highlighted}
+    environment.finalize = _plain
+    return environment
+
+
+def _plain(value: object) -> object:
+    """Invisible and control characters written out; a browser would hide them, or turn the line around."""
+    return escape(value) if type(value) is str else value
+
+
+def highlighted(text: str, name: str) -> "Markup":
+    """A file's text, escaped, with the colours of its language."""
+    from markupsafe import Markup
+    from pygments.lexers import get_lexer_for_filename
+    from pygments.lexers.special import TextLexer
+    from pygments.token import Comment, Generic, Keyword, Number, String
+    from pygments.util import ClassNotFound
+
+    kinds = [(Comment, "c"), (Keyword, "k"), (String, "s"), (Number, "n")]
+    kinds += [(Generic.Inserted, "gi"), (Generic.Deleted, "gd"), (Generic.Subheading, "gu")]
+    try:
+        lexer = get_lexer_for_filename(name, stripnl=False)
+    except ClassNotFound:
+        lexer = TextLexer(stripnl=False)
+    shown = Markup("")
+    for token, words in lexer.get_tokens(escape(text[:_HIGHLIGHTED])):
+        kind = next((kind for parent, kind in kinds if token in parent), "")
+        shown += Markup('<span class="{}">{}</span>').format(kind, words) if kind else Markup.escape(words)
+    return shown
+
+
+_HIGHLIGHTED = 200_000  # characters

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitqueue import acts
 from gitqueue.adapters import vault
-from gitqueue.api import datasets, values
+from gitqueue.api import datasets, show, values
 from gitqueue.api.datasets import Asset
 from gitqueue.errors import JobFailed, Mistake, No, TimedOut
 from gitqueue.rules import trial
@@ -149,6 +149,9 @@ class Code:
         from gitqueue.api.jobs import Files
 
         return values.result(files) if self.function else Files(files)
+
+    def _repr_html_(self) -> str:
+        return show.code(self)
 
     def __repr__(self) -> str:
         head = f"{self.file} of {self._job.uid}, by {self.requester}; {self.status}"

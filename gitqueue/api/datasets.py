@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypedDict
 from gitqueue.adapters import data
 from gitqueue.adapters.files import lay_out, write_atomic
 from gitqueue.adapters.settings import Site as Premises
-from gitqueue.api import values
+from gitqueue.api import show, values
 from gitqueue.api.collections import Named
 from gitqueue.api.desk import Desk
 from gitqueue.errors import Mistake, NotAllowed, OperatorNeeded
@@ -145,9 +145,16 @@ def keep(site: Premises, dataset: str, held: Held) -> Path:
 class Assets(Named[Asset]):
     kind = "asset"
 
+    def _repr_html_(self) -> str:
+        return show.table(self.kind, ("asset", "description"), [(one.uid, one.description) for one in self])
+
 
 class Datasets(Named[Dataset]):
     kind = "dataset"
+
+    def _repr_html_(self) -> str:
+        rows = [(one.name, one.title, one.description, ", ".join(asset.name for asset in one.assets)) for one in self]
+        return show.table(self.kind, ("dataset", "title", "description", "assets"), rows)
 
 
 def of(desk: Desk) -> Datasets:

@@ -12,7 +12,7 @@ from gitqueue import acts
 from gitqueue.adapters import seal
 from gitqueue.adapters.files import lay_out
 from gitqueue.adapters.queue import Job as Seen
-from gitqueue.api import values
+from gitqueue.api import show, values
 from gitqueue.api.collections import Named
 from gitqueue.api.desk import Desk
 from gitqueue.api.waiting import wait_for
@@ -62,6 +62,9 @@ class Files(Mapping[str, bytes]):
 
     def __repr__(self) -> str:
         return "\n".join(f"{escape(name)}  {len(data):,} bytes" for name, data in self._held.items()) or "no files"
+
+    def _repr_html_(self) -> str:
+        return show.files(self._held)
 
     def text(self, name: str) -> str:
         """A file as text; what is no UTF-8 shows as replacement characters."""
@@ -169,6 +172,13 @@ class Job:
     def revision(self) -> str | None:
         """The commit that this is."""
         return self._seen.revision
+
+    @property
+    def _cells(self) -> tuple[object, ...]:
+        """A row of a table, as it stood when it was listed."""
+        row = describe.summary(self._desk.queue, self._seen)
+        at = str(row["created_at"] or "")[:16].replace("T", " ")
+        return (row["state"], row["id"], row["name"], row["project"], row["requester"], at)
 
     # where it stands
 
@@ -391,6 +401,9 @@ class Job:
         name = "" if self.name == self._seen.id.name else f" ({escape(self.name)})"
         return f"{self.uid}{name}: {self.status}; next: {self.next}"
 
+    def _repr_html_(self) -> str:
+        return show.request(self)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Job) and (self.uid, self.revision) == (other.uid, other.revision)
 
@@ -407,6 +420,10 @@ class Jobs(Named[Job]):
     """Jobs, by position, uid or name."""
 
     kind = "job"
+
+    def _repr_html_(self) -> str:
+        head = ("", "status", "job", "name", "project", "requester", "asked at")
+        return show.table(self.kind, head, [(number, *job._cells) for number, job in enumerate(self)])
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Unpack
 
+from gitqueue.api import show
 from gitqueue.api.collections import Named
 from gitqueue.api.jobs import Job, Jobs
 from gitqueue.api.requests import About, Requirements
@@ -44,6 +45,10 @@ class Project:
 
 class Projects(Named[Project]):
     kind = "project"
+
+    def _repr_html_(self) -> str:
+        rows = [(number, one.name, one.description, len(one.requests)) for number, one in enumerate(self)]
+        return show.table(self.kind, ("", "project", "description", "requests"), rows)
 
 
 def of(site: Site, jobs: Jobs, begun: dict[str, str]) -> Projects:
