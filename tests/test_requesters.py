@@ -243,3 +243,9 @@ def test_what_fails_in_the_sandbox_says_so_with_its_log(town: Town, site: gq.Sit
     job = site.submit(divide, table=table, requirements=())
     with pytest.raises(gq.JobFailed, match=r"(?s)rachel/divide failed on mock data: exit-code.*ZeroDivisionError"):
         job.code.run(table=table.mock)
+
+
+def test_more_requests_than_a_push_may_hold_go_in_several(town: Town, site: gq.Site) -> None:
+    done(town.desk("owen").gitqueue("policy", "set", "requests.open=100"))
+    jobs = site.submit_many((f"Job {number}", "print(1)") for number in range(52))
+    assert (len(jobs), len(site.pending), jobs[51].status) == (52, 52, "pending")

@@ -152,7 +152,8 @@ class Site:
         return self._send(made.draft(name or made.name, self._desk.view.policy, about or {}))
 
     def submit_many(self, drafts: Iterable[tuple[str, str | Path]], **about: Unpack[About]) -> Jobs:
-        """Ask for many Python programs at once, each (name, code), in one push; the jobs. All arrive, or none."""
+        """Ask for many Python programs at once, each (name, code), fifty to a push; the jobs. All are judged
+        before the first is sent."""
         return self._send_all([self._script(name, "main.py", code, (), (), about) for name, code in drafts])
 
     def _script(

@@ -7,6 +7,8 @@ from gitqueue.refs import JobId
 from gitqueue.rules import manifest, tree
 from gitqueue.rules.policy import Dataset, Policy
 
+MOST_REFS = 50  # that one push may move
+
 
 def judge(files: Sequence[tree.File], job: JobId, policy: Policy, datasets: Mapping[str, Dataset]) -> tuple[str, ...]:
     """All reasons against a job's files, whose contents are at hand unless there are too many bytes of them."""

@@ -22,7 +22,6 @@ from gitqueue.rules.authority import OWNER, Change, Movement, Note, NoteFacts, j
 from gitqueue.rules.chain import Link, Proposal, judge_link, judge_proposal, judge_request
 from gitqueue.rules.lifecycle import Decision, State
 
-MOST_REFS = 50
 _MOST_NOTES = 50
 _MOST_REASONS = 60
 
@@ -66,8 +65,8 @@ class Gate:
 
 def judge(gate: Gate, moves: Sequence[RefMove]) -> Verdict:
     """Judge every ref of a push. One reason anywhere refuses all of it."""
-    if len(moves) > MOST_REFS:
-        return Verdict((f"the push moves {len(moves)} refs at once; {MOST_REFS} are allowed",), ())
+    if len(moves) > submission.MOST_REFS:
+        return Verdict((f"the push moves {len(moves)} refs at once; {submission.MOST_REFS} are allowed",), ())
     if len(moves) > 1 and any(move.name == refs.APPROVED for move in moves):
         return Verdict(("approved moves by a push of its own, or what moves with it would be judged too early",), ())
     reasons: list[str] = []

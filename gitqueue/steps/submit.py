@@ -200,9 +200,10 @@ class Request:
 
 
 def send(clone: Clone, wanted: Sequence[Request]) -> str:
-    """New requests whose files lie in no working folder, each a signed commit, in one push; the site's answer.
+    """New requests whose files lie in no working folder, each a signed commit, as many to a push as a site takes.
 
-    Raises No or Mistake with every reason before anything is pushed. All of them arrive, or none.
+    The site's answers. Raises No or Mistake with every reason before anything is pushed. Of one push, all arrive or
+    none.
     """
     clone.fetch()
     queue = Queue(History(clone.objects()), REMOTE)
@@ -217,11 +218,13 @@ def send(clone: Clone, wanted: Sequence[Request]) -> str:
     trees = [_put(queue, root, one) for one in wanted]
     commits = clone.commit_trees([(tree, one.message) for tree, one in zip(trees, wanted, strict=True)], tip)
     names = [refs.request(one.job) for one in wanted]
-    leases = (f"--force-with-lease={name}:" for name in names)
-    pairs = (f"{commit}:{name}" for commit, name in zip(commits, names, strict=True))
-    answer = clone.push("--atomic", *leases, *pairs)
+    pairs = [(f"--force-with-lease={name}:", f"{at}:{name}") for at, name in zip(commits, names, strict=True)]
+    answers = []
+    for start in range(0, len(pairs), submission.MOST_REFS):
+        leases, moves = zip(*pairs[start : start + submission.MOST_REFS], strict=True)
+        answers.append(clone.push("--atomic", *leases, *moves))
     clone.fetch()
-    return answer
+    return "\n".join(answers)
 
 
 def _put(queue: Queue, root: str, wanted: Request) -> str:
