@@ -1,5 +1,6 @@
 """A site on a forge: a bare repository that judges nothing, and whose administrator is hostile."""
 
+import re
 import shlex
 import shutil
 import signal
@@ -52,7 +53,7 @@ class Hosted(Town):
 
     def mend(self, said: str) -> None:
         """Run the lines that an alarm prints; then nothing is wrong."""
-        lines = {line.split("next: ", 1)[1] for line in said.splitlines() if "next: git -C" in line}
+        lines = set(re.findall(r'next: (git -C [^"\n]+)', said))
         assert lines, said
         for line in lines:
             ok(*shlex.split(line), cwd=self.path)
@@ -429,6 +430,25 @@ def test_a_pull_request_that_is_too_large_keeps_nobody_else_waiting(
     assert town.at(f"requests/{BC}")
     assert not town.at("requests/rolf/large")
     assert not (town.site / "private" / "scratch.git").exists()
+
+
+def test_owners_elsewhere_get_the_vault_sealed_to_them_and_nobody_else_can_open_it(
+    town: Hosted, owen: Desk, rachel: Desk
+) -> None:
+    vault, settings = town.path / "vault-copy.git", town.site / "private" / "runner.yaml"
+    ok("git", "init", "-q", "--bare", vault, cwd=town.path)
+    settings.write_text(settings.read_text() + f"vault: {vault}\n")
+    _completed(town, owen, rachel)
+    for desk in (owen, rachel):
+        desk.git("config", "gitqueue.vault", vault)
+        desk.git("config", "user.signingkey", town.key(desk.name))
+    shown = done(owen.gitqueue("outputs", BC)).out
+    assert "means.csv" in shown
+    assert "is not sealed to" in rachel.gitqueue("outputs", BC).err.replace("are not", "is not")
+    files = ok("git", "ls-tree", "-r", "--name-only", f"outputs/{BC}", cwd=vault)
+    assert files == "outputs.bundle.age"
+    owen.git("push", "-q", "--force", vault, f"HEAD:refs/heads/outputs/{BC}")
+    assert owen.gitqueue("outputs", BC).code == 4
 
 
 def test_init_brings_a_new_site_to_its_forge(tmp_path: Path, template: Path) -> None:

@@ -74,6 +74,17 @@ class Clone:
             raise Mistake("git has no ssh signing key for you here", step=NO_KEY)
         return public_key(named)
 
+    def identity(self) -> Path:
+        """The file of the private key that opens what is sealed to this person."""
+        named = self.config("gitqueue.identity") or self.config("user.signingkey")
+        path = Path(named.removesuffix(".pub")).expanduser()
+        if not named or not path.is_file():
+            raise Mistake(
+                "these results are sealed, and your private key is in no file that git's configuration names",
+                step="name it: gitqueue results … --identity ~/.ssh/id_ed25519",
+            )
+        return path
+
     # what gitqueue keeps in this clone alone
 
     def remember(self, name: str, text: str) -> None:

@@ -89,6 +89,7 @@ def waiting(vault: Path, commit: str) -> Iterator[str]:
 
 
 ANNOUNCED = "Announced"
+SEALED = "outputs.bundle.age"  # the one file of a branch that holds a job's line for owners elsewhere
 
 
 @dataclass(frozen=True, slots=True)

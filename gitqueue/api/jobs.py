@@ -385,7 +385,7 @@ class Job:
     def results(self) -> Files:
         """The released files, checked against their signature and provenance, and unsealed."""
         clone = self._desk.clone
-        found = collect.results(self._desk.queue, self._now(), lambda data: seal.unseal(data, collect.identity(clone)))
+        found = collect.results(self._desk.queue, self._now(), lambda data: seal.unseal(data, clone.identity()))
         return Files(found)
 
     def result(self) -> Any:

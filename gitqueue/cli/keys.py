@@ -9,14 +9,13 @@ import click
 from gitqueue.adapters import seal
 from gitqueue.adapters.clone import Clone
 from gitqueue.errors import Mistake
-from gitqueue.steps import collect
 
 
 def unsealer(clone: Clone, identity: str | None) -> Callable[[bytes], bytes]:
     """Opens a sealed result with the named key, else with the one that git signs with."""
 
     def unseal(data: bytes) -> bytes:
-        key = Path(identity).expanduser() if identity else collect.identity(clone)
+        key = Path(identity).expanduser() if identity else clone.identity()
         try:
             return seal.unseal(data, key)
         except Mistake as error:

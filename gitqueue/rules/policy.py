@@ -544,7 +544,7 @@ class OwnCaps(Strict, frozen=True, kw_only=True):
 class RunnerSettings(Strict, frozen=True, kw_only=True):
     """`private/runner.yaml`: data is dataset -> asset -> path on this machine; `environments` how much room built
     environments may keep, `metrics` the port of the loopback on which monitoring may read them; `remote` the forge that
-    hosts the site."""
+    hosts the site, `vault` where owners who have no way in find what runs left."""
 
     root: Root
     revoked: tuple[Print, ...] = ()
@@ -555,6 +555,7 @@ class RunnerSettings(Strict, frozen=True, kw_only=True):
     limits: OwnCaps = OwnCaps()
     metrics: Port | None = None
     remote: Remote | None = None
+    vault: Remote | None = None
 
 
 def remote(url: str) -> str:

@@ -12,7 +12,7 @@ from gitqueue.adapters.judge import Judge
 from gitqueue.adapters.settings import Site
 from gitqueue.adapters.wake import Bell
 from gitqueue.errors import GitqueueError
-from gitqueue.runner import ahead, service, upkeep, watch, work
+from gitqueue.runner import ahead, delivery, service, upkeep, watch, work
 from gitqueue.runner.desk import Cap, Desk
 from gitqueue.runner.hosted import Hosting
 from gitqueue.runner.meters import metered
@@ -30,6 +30,7 @@ ACT: tuple[Callable[[Desk], object], ...] = (
     work.attend,
     work.start,
     ahead.begin,
+    delivery.put,
 )
 
 
@@ -89,6 +90,8 @@ def _close(desk: Desk, hosting: Hosting | None) -> None:
     if desk.chain.tip:
         watch.look(desk)
     desk.tips.keep()
+    if desk.chain.tip:
+        delivery.flush(desk)
     if hosting:
         hosting.put()
 

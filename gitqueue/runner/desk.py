@@ -19,6 +19,7 @@ from gitqueue.refs import JobId
 from gitqueue.rules.journal import Entry, Event
 from gitqueue.rules.lifecycle import OPEN, State
 from gitqueue.rules.policy import RunnerSettings
+from gitqueue.runner.delivery import Delivery
 from gitqueue.runner.meters import Meters
 from gitqueue.runner.words import Say
 from gitqueue.steps.execute import Attempt
@@ -67,6 +68,7 @@ class Desk:
     unready: dict[tuple[str, JobId], float] = field(default_factory=dict)
     standings: dict[Path, Standing] = field(default_factory=dict)
     upkeep: "Future[Tidied] | None" = None
+    delivery: Delivery = field(default_factory=Delivery)
     scanned: float = float("-inf")
     swept: bool = False
     noted: str | None = None

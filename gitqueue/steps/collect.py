@@ -5,7 +5,6 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 
 from gitqueue.adapters import attestation, seal
-from gitqueue.adapters.clone import Clone
 from gitqueue.adapters.queue import Job, Queue
 from gitqueue.errors import Mistake, No, Tampered
 from gitqueue.rules.lifecycle import next_step
@@ -43,18 +42,6 @@ def _named(held: Mapping[str, bytes]) -> dict[str, bytes]:
 def _log_names() -> Iterator[str]:
     yield "run.log"
     yield from (f"run-{number}.log" for number in count(1))
-
-
-def identity(clone: Clone) -> Path:
-    """The file of the private key that opens results that are sealed to this person."""
-    named = clone.config("gitqueue.identity") or clone.config("user.signingkey")
-    path = Path(named.removesuffix(".pub")).expanduser()
-    if not named or not path.is_file():
-        raise Mistake(
-            "these results are sealed, and your private key is in no file that git's configuration names",
-            step="name it: gitqueue results … --identity ~/.ssh/id_ed25519",
-        )
-    return path
 
 
 def _must_be_released(job: Job) -> None:

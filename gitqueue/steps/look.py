@@ -9,15 +9,20 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from gitqueue import refs
-from gitqueue.adapters import difference, settings, vault
+from gitqueue.adapters import difference, seal, settings, vault
 from gitqueue.adapters.clone import Clone
+from gitqueue.adapters.history import History
 from gitqueue.adapters.objects import Objects
-from gitqueue.adapters.queue import Job
+from gitqueue.adapters.queue import REMOTE, Job, Queue
 from gitqueue.adapters.settings import Site
-from gitqueue.errors import Mistake, No, NotAllowed
+from gitqueue.errors import Mistake, No, NotAllowed, Tampered
+from gitqueue.refs import JobId
 from gitqueue.rules import comparison
+from gitqueue.rules.authority import RUNNER
 from gitqueue.rules.notes import trailers
 from gitqueue.rules.release import LOG, OUTPUTS
+
+REMOTE_VAULT = "gitqueue.vault"  # git's setting, in the clone of an owner who has no way in to the site
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +135,29 @@ def _vault(place: Clone | Site, job: Job) -> Iterator[Objects]:
         yield _opened(site)
     elif isinstance(place, Clone):
         with TemporaryDirectory(prefix="gitqueue-vault-") as folder:
-            _fetch(place, refs.outputs(job.id), folder)
+            if remote := place.config(REMOTE_VAULT):
+                _unsealed(place, remote, job.id, folder)
+            else:
+                _fetch(place, refs.outputs(job.id), folder)
             yield Objects(Path(folder))
+
+
+def _unsealed(clone: Clone, url: str, job: JobId, folder: str) -> None:
+    """A job's line of the vault, as the runner sealed it to the owners at a remote; nothing where it has none yet.
+    Raises Tampered for what the runner did not sign, Mistake where it is not sealed to this person."""
+    ref, there = refs.outputs(job), f"--git-dir={folder}"
+    clone.git("init", "--quiet", "--bare", folder)
+    if not clone.git("ls-remote", url, ref).strip():
+        return
+    clone.git(there, "fetch", "--quiet", "--no-tags", url, f"{ref}:refs/sealed")
+    objects, bundle = Objects(Path(folder)), Path(folder) / "bundle"
+    commit = objects.commit(objects.ref("refs/sealed") or "")
+    signed = History(objects).signed(commit.id, Queue(History(clone.objects()), REMOTE).people)
+    if signed.signer is None or not signed.signer.has(RUNNER) or trailers(commit.message)[1].get("Job") != str(job):
+        raise Tampered(f"{ref} at {url!r} {signed.fault or 'is not what the runner put there'}")
+    bundle.write_bytes(seal.unseal(objects.file(commit.tree, vault.SEALED) or b"", clone.identity()))
+    clone.git(there, "fetch", "--quiet", "--no-tags", str(bundle), f"{ref}:{ref}")
+    bundle.unlink()
 
 
 def _opened(site: Site) -> Objects:
@@ -164,5 +190,8 @@ def _beside(url: str) -> str:
     """The vault's URL, by the site's."""
     head, found, tail = url.rstrip("/").rpartition("site.git")
     if not found or tail or not head.endswith(("/", ":")):
-        raise NotAllowed(f"the vault does not lie beside {url!r}", step="look at the outputs at the site")
+        raise NotAllowed(
+            f"the vault does not lie beside {url!r}",
+            step=f"where the operator has set one up for owners elsewhere: git config {REMOTE_VAULT} URL",
+        )
     return f"{head}private/vault.git"
