@@ -212,12 +212,12 @@ def wait_for_results(site: Site, job: str) -> None:
 
 
 @contextmanager
-def serving(there: Town) -> Iterator[None]:
+def serving(there: Town) -> "Iterator[subprocess.Popen[bytes]]":
     log = (there.base / "runner.log").open("wb")
     process = subprocess.Popen([GITQUEUE, "-C", there.site.path, "serve"], stdout=log, stderr=log, env=ENVIRONMENT)
     try:
         time.sleep(1)
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait(20)
@@ -308,6 +308,40 @@ def starts(rounds: int) -> Iterator[Figure]:
     for what, (argv, target) in words.items():
         took = median([timed(lambda argv=argv: run(*argv, cwd=Path("/"))) for _ in range(rounds)])  # type: ignore[misc]
         yield Figure(what, took, target, f"of it {alone:.0f} the interpreter's start")
+
+
+BATCH = 200  # approved jobs that wait when the runner starts
+
+
+def batch(there: Town) -> Iterator[Figure]:
+    """Many approved no-op jobs, from the runner's start to its end, two at once."""
+    grow(there, BATCH)
+    words = (GITQUEUE, "-C", there.site.path, "serve", "--once")
+    since = time.perf_counter()
+    done = subprocess.run(words, capture_output=True, text=True, env=ENVIRONMENT)
+    took = time.perf_counter() - since
+    ended = sum("state=completed" in line for line in done.stderr.splitlines())
+    if ended != BATCH:
+        raise SystemExit(f"bench: {ended} of {BATCH} jobs are completed:\n{done.stderr[-2000:]}")
+    yield Figure(f"a no-op job, of {BATCH} that wait", took * 1000 / BATCH, 50, f"{BATCH / took:.1f} a second")
+
+
+def idle(there: Town) -> Iterator[Figure]:
+    """What a runner with nothing to do takes of a core, over several of its polls."""
+    with serving(there) as runner:
+        time.sleep(3)
+        before, since = _spent(runner.pid), time.monotonic()
+        time.sleep(20)
+        used = (_spent(runner.pid) - before) / (time.monotonic() - since)
+        kib = next(line for line in Path(f"/proc/{runner.pid}/status").read_text().splitlines() if "VmRSS" in line)
+    held = f"{100 * used:.2f} % of a core; {int(kib.split()[1]) / 1024:.0f} MiB, 80 is the aim"
+    yield Figure("an idle runner, of each second", used * 1000, 5, held)
+
+
+def _spent(process: int) -> float:
+    """Seconds of processor time so far, its children's included."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return sum(int(one) for one in fields[11:15]) / os.sysconf("SC_CLK_TCK")
 
 
 def verification(there: Town) -> Iterator[Figure]:
@@ -474,9 +508,12 @@ def measured(rounds: int, on_cluster: bool) -> Iterator[Figure]:
         yield from sandboxes(there.base, rounds)
         yield from analyses(rounds)
         yield from jobs(there, rounds)
+        yield from idle(there)
         yield from verification(there)
         yield from collection(there.base, rounds)
         yield from cached_environment(there.base, rounds)
+    with town() as there:
+        yield from batch(there)
     yield from outputs()
 
 
