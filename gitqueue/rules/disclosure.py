@@ -273,9 +273,10 @@ def _acro(look: Look) -> Iterator[Found]:
     for other in look.others:
         inside = other.output.name.rpartition("/")[0] == folder
         for one in (other.content.acro or ()) if inside and other.content else ():
-            if name.rpartition("/")[2] in one.files and not one.summary.casefold().startswith("pass"):
+            if name.rpartition("/")[2] in one.files and one.status != "pass":
                 exception = f"; the requester asks for an exception: {one.exception}" if one.exception else ""
-                yield Found(f"ACRO says of {one.uid}: {one.summary}{exception}", "suppress in ACRO, or ask the owners")
+                said = f"{one.status}: {' '.join(one.summary.split())}"
+                yield Found(f"ACRO says of {one.uid}: {said}{exception}", "suppress in ACRO, or ask the owners")
 
 
 _CHECKS: tuple[Callable[[Look], Iterator[Found]], ...] = (

@@ -68,9 +68,10 @@ class Match(msgspec.Struct, frozen=True):
 
 
 class Acro(msgspec.Struct, frozen=True):
-    """What ACRO's own record says of one output."""
+    """What ACRO's own record says of one output; `status` is pass, review or fail."""
 
     uid: str
+    status: str
     summary: str
     exception: str = ""
     files: tuple[str, ...] = ()

@@ -321,6 +321,7 @@ def acro(document):
         names = [file.get("name") for file in one.get("files") or () if isinstance(file, dict)]
         told.append({
             "uid": short(str(uid)),
+            "status": short(str(one.get("status") or str(one["summary"]).partition(";")[0])),  # before 1.0 in the summary
             "summary": short(str(one["summary"])),
             "exception": short(str(one.get("exception") or "")),
             "files": [short(str(name)) for name in names][:MOST],

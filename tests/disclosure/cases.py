@@ -13,6 +13,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import fmean, stdev
 
 HEADER = ("patient_id", "surname", "age", "sex", "region", "diagnosis", "radius", "admitted")
@@ -277,6 +278,11 @@ LEAKING = (
     Case("a group of one", {"r.csv": table(sorted({(row[2], row[4], f"{20 + n / 7:.1f}") for n, row in enumerate(DATA)})[:45], ("age", "region", "mean"))}, see("private_rows")),
     Case("the same words again and again", {"r.csv": table(picked("sex", "diagnosis"), ("a", "b"))}, see("repeated_rows")),
     Case("too many rows", {"r.csv": table([(n, n % 7 + 20) for n in range(6000)], ("k", "n"))}, see("rows")),
+)  # fmt: skip
+
+ACRO = Path(__file__).with_name("acro")  # what ACRO 1.0.2 wrote of two tables, the first of which it fails
+LEAKING += (
+    Case("ACRO's own folder", {str(one.relative_to(ACRO)): one.read_bytes() for one in sorted(ACRO.rglob("*.*"))}, see("acro", "small_counts")),
 )  # fmt: skip
 
 UNSEEN = (
