@@ -2,6 +2,7 @@
 # make test    everything that must hold, before a push          make bench   what things cost, against their targets
 # make quick   its part for the inner loop, under 90 s           make storm   what takes minutes: storms, cross products
 # make install gitqueue into .venv                               make clean   remove what was made here
+# make notebooks  run examples/notebooks, keep their outputs      make reference  the Python interface, as pages
 #
 # Each installs what it needs on Debian 12, Ubuntu 24.04 or later, as root or with sudo; see examples/setup.sh.
 
@@ -11,7 +12,7 @@ BIN := .venv/bin
 # A worker that is done takes tests of the other: files differ much in length.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test quick storm bench check install dev clean
+.PHONY: notebooks reference demo test quick storm bench check install dev clean
 .DEFAULT_GOAL := test
 
 demo: install
@@ -34,6 +35,13 @@ check: dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict gitqueue
 	$(BIN)/lint-imports
+
+notebooks: dev
+	$(BIN)/python examples/notebooks/run.py
+
+reference: dev
+	$(BIN)/pdoc -o build/reference gitqueue.api gitqueue.errors
+	@echo build/reference/index.html
 
 install:
 	@examples/setup.sh
