@@ -167,6 +167,8 @@ def trouble(error):
         return f"line {error.lineno}: it is no valid code: {error.msg}"[:200]
     if isinstance(error, (RecursionError, MemoryError)):
         return "it is nested too deeply, or too large, to be read"
+    if isinstance(error, ImportError):  # gitqueue's own Python, unlike this one, lies where the sandbox user cannot go
+        return "tree-sitter cannot be loaded by the sandbox's Python"
     if isinstance(error, python_code.TooMuch):
         return "it does more than can be followed"
     return f"it could not be read: {type(error).__name__}: {error}"[:200]

@@ -15,7 +15,8 @@ COUNTS = frozenset("wc md5sum sha1sum sha256sum sha512sum cksum b2sum sum csvsta
 SILENT = frozenset(
     "ls find stat du df test [ [[ file basename dirname realpath readlink cd mkdir rm rmdir touch chmod chown set export "
     "unset local declare readonly shift true false : exit return sleep date pwd which type command trap wait kill ulimit "
-    "umask seq expr let hash alias unalias shopt getopts time".split()
+    "umask seq expr let hash alias unalias shopt getopts time "
+    "Rscript julia quarto jupyter papermill make".split()  # what they run is looked at, or said to be unread, by itself
 )
 SHELLS = frozenset("sh bash dash zsh ksh ash busybox".split())
 INTERPRETERS = re.compile(r"python[0-9.]*|pypy3?|ipython[0-9]*")
@@ -315,8 +316,9 @@ class Script:
         if kind in ("command_substitution", "process_substitution"):
             found = Value()
             for one in node.named_children:
-                found = self.worse(found, self.do(one, Value()))
-            return Value(found.level, origin=found.origin, kind="computed")
+                said = self.redirect(one, Value(), []) if one.type == "file_redirect" else self.do(one, Value())
+                found = said if said.place and not found.level else self.worse(found, said)
+            return Value(found.level, origin=found.origin, kind="computed", place=found.place)
         if kind == "array":
             return self.words(node.named_children, above)
         return self.words(node.named_children, above)
@@ -345,6 +347,8 @@ class Script:
             computed = computed or piece.kind == "computed"
             if piece.place and place is None and not text:
                 place, text = piece.place, piece.text
+            elif piece.place in ("data", "output", "tmp") and piece.text is not None and text is not None:
+                text += f"/{piece.place}/{piece.text}"  # amid other text: a command line for `sh -c`, an SQL statement
             else:
                 text = None if text is None or piece.text is None else text + piece.text
         if place and text is not None:
@@ -384,6 +388,8 @@ class Script:
         arguments = [self.word(one, node) for one in rest]
         while inner.text and os.path.basename(inner.text) in PREFIXES and arguments:
             self.said(node, inner, arguments)
+            if os.path.basename(inner.text) == "xargs" and stdin.place:  # names of files come in, and become arguments
+                arguments, rest = [*arguments, stdin.like(text=None)], [*rest, node]
             skipped = [at for at, one in enumerate(arguments)
                        if one.text is None or not re.match(r"-|\d+[smh]?$|\w+=", one.text)]  # fmt: skip
             if not skipped:
@@ -425,8 +431,12 @@ class Script:
             named = (one.place or one.text) and program not in ("echo", "printf")
             held = self.contents(one, node) if named else one
             read = self.worse(read, held if held.level > one.level else one)
+            if program not in SILENT and program not in COPIES and "/data/" in (one.text or "") and named:
+                read = self.worse(read, Value(PERHAPS, origin=line))
         if program in COPIES:
             return self.copied(node, arguments, read)
+        if program in ("find", "ls") and any(one.place == "data" for one in arguments):
+            return self.names_of_files(node, arguments)
         if program in SILENT:
             return Value()
         level = read.level
@@ -443,6 +453,19 @@ class Script:
         for one in targets:
             self.wrote(node, one)
         return Value(level, origin=line if level else 0)
+
+    def names_of_files(self, node, arguments):
+        """What find and ls print; and what find runs on each of them."""
+        at = next((at for at, one in enumerate(arguments) if one.text in ("-exec", "-execdir", "-ok")), None)
+        if at is not None and arguments[at + 1:]:
+            there = [path("data") if one.text == "{}" else one for one in arguments[at + 2:]]
+            return self.command(node, arguments[at + 1], [node] * len(there), there, Value())
+        return path("data")
+
+    def run_trap(self, node, rest, arguments, stdin):
+        if arguments and arguments[0].text:
+            self.embedded("sh", arguments[0].text.encode(), self.line(node), node)
+        return Value()
 
     def copied(self, node, arguments, read):
         """cp and its like: a target may be a folder, so its name tells nothing of what is written."""
