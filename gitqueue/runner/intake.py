@@ -178,7 +178,8 @@ class Intake:
             self.wrong[name] = f"{name} has gone from the forge"
         for name in reviews:
             _, reasons = self.tried.get((name, self.shown[name]), ("", ()))
-            if self._mine(name) != self.shown[name] and reasons:
+            # One that the mirror has none of (collected, or never taken in) is refused, and nothing was lost by it.
+            if self._mine(name) not in (None, self.shown[name]) and reasons:
                 self.wrong[name] = "\n".join(f"the forge's {name} is not believed: {why}" for why in reasons)
 
     # pull requests
