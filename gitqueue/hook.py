@@ -132,8 +132,11 @@ def _site() -> "Site":
             "this site takes no pushes of other accounts through the file system",
             step="push over ssh: git remote set-url origin ssh://ACCOUNT@HOST/…/site.git",
         )
-    if not site.settings_file.is_file():
-        raise NotAllowed(f"{site.repository} is no site that takes pushes: is it the mirror of one that a forge hosts?")
+    if not site.settings_file.exists():
+        raise NotAllowed(
+            f"{site.repository} takes no pushes, as there is no private/runner.yaml beside it: is it the mirror of a"
+            " site that a forge hosts?"
+        )
     return site
 
 

@@ -178,7 +178,7 @@ def test_a_forged_author_or_committer_says_nothing_since_identity_comes_from_the
     forged = own.merge("rachel/job", revision, "rolf", author="owen")
     own.refused(f"{forged}:{APPROVED}", because="is signed by rolf, who is no owner of this site")
     own.accepted(f"{own.merge('rachel/job', revision, 'owen', author='rachel')}:{APPROVED}")
-    assert "approved by owen" in own.town.gitqueue("show", "rachel/job").out
+    assert "owen: approved: Ask" in own.town.gitqueue("show", "rachel/job").out
 
 
 # --- keys that end

@@ -80,7 +80,6 @@ def test_what_owners_set_is_what_counts() -> None:
 
 
 NOT_YET = [
-    "retention: 90d",
     "remote: x",
 ]
 
