@@ -477,7 +477,7 @@ def play(base: Path) -> None:
     out("compute with them. What they type is real; so are the patients (the Breast")
     out("Cancer Wisconsin data, which are public, and here play data that are not).")
     out()
-    out(f"It is played in {base}, and takes about half a minute:")
+    out(f"It is played in {base}, and takes about a minute:")
     out("the first time somewhat longer, while two Python environments are built …")
     stage = set_up(base)
     root = making_the_site(stage)
