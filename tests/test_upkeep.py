@@ -158,6 +158,7 @@ def test_gc_that_was_killed_at_any_boundary_is_ended_by_the_next(
     lived: Town, monkeypatch: pytest.MonkeyPatch, module: object, name: str, number: int, before: bool
 ) -> None:
     (lived.site / "spool" / "rachel+done+1").mkdir(exist_ok=True)
+    now = time() + LATER  # of both: what is made in one second is the same commit
     real: Callable[..., object] = getattr(module, name)
     calls = []
 
@@ -173,9 +174,9 @@ def test_gc_that_was_killed_at_any_boundary_is_ended_by_the_next(
     with monkeypatch.context() as patched:
         patched.setattr(module, name, dying)
         with pytest.raises(Killed):
-            tidy.tidy(premises(lived), time() + LATER)
+            tidy.tidy(premises(lived), now)
     lived.serve()
-    tidy.tidy(premises(lived), time() + LATER)
+    tidy.tidy(premises(lived), now)
     lived.serve()
     assert jobs(lived) == OPEN
     assert not list((lived.site / "spool").glob("*+done+*"))

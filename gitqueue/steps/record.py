@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gitqueue.adapters.premises import Premises
 
 _MOST_MOVES = 50
-_OWN = (Event.CLAIM, Event.RESULT, Event.REHEARSED)
+_OWN = (Event.CLAIM, Event.RESULT, Event.REHEARSED, Event.CLOSED)
 
 
 @dataclass(frozen=True, slots=True)
