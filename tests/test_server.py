@@ -12,7 +12,10 @@ from conftest import Desk, Town, configure, done, ok, reachable
 
 import gitqueue as gq
 
-QUICK = {"job.yaml": b"name: Nothing\nrun: sh run.sh\noutputs: ['*']\n", "run.sh": b"echo 1 >$GITQUEUE_OUTPUT/n.txt\n"}
+QUICK = {
+    "job.yaml": b"name: Nothing\nrun: sh run.sh\noutputs: ['*']\n",
+    "run.sh": b"echo no >$GITQUEUE_OUTPUT/n.txt\n",
+}
 
 
 @pytest.fixture
@@ -68,7 +71,7 @@ said.append([file.read_text() for file in code_folder.glob("*.py")])
 risky = {"raw-data", "individual-records", "export"}
 said.append(bool(set(first_job.tags).intersection(risky)))
 said.append(server.approve_job(first_job.uid))
-said.append(server.reject_job("rachel/leak", "Accesses individual records"))
+said.append(server.reject_job("rachel/without", "Accesses individual records"))
 server.start()
 """
 
@@ -85,7 +88,7 @@ def test_the_data_owner_tutorial_runs_and_does_what_it_says(empty: Path) -> None
     rachel = requester(empty, server)
     run = {"job.yaml": JOB, "run.sh": b"python3 main.py\n", "main.py": b"import os\n" + MEAN}
     rachel.request("rachel/stats", run)
-    rachel.request("rachel/leak", QUICK)
+    rachel.request("rachel/without", QUICK)
     exec(REVIEW, names)
     who, name, _, tags, what = said[2]  # type: ignore[misc]
     assert (who, name, tags, what) == ("rachel@uni.example", "Some statistics", "statistics", "Their mean")
@@ -99,7 +102,7 @@ def test_the_data_owner_tutorial_runs_and_does_what_it_says(empty: Path) -> None
     assert (ran.status, ran.outputs["mean.txt"]) == ("completed", b"12")
     assert (names["code_folder"] / "run.sh").is_file()  # type: ignore[operator]
     with pytest.raises(gq.JobRejected, match="Accesses individual records"):
-        server.get_job("rachel/leak").wait()  # type: ignore[union-attr]
+        server.get_job("rachel/without").wait()  # type: ignore[union-attr]
 
 
 JOB = b"name: Some statistics\ndescription: Their mean\ntags: [statistics]\nrun: sh run.sh\noutputs: [mean.txt]\n"
@@ -160,7 +163,7 @@ def test_what_changed_since_it_was_listed_is_not_approved(as_owen: Town, rachel:
 
 def test_the_code_folder_holds_the_files_byte_by_byte_and_nothing_to_execute(as_owen: Town, rachel: Desk) -> None:
     rachel.git("config", "core.autocrlf", "false")
-    files = {"job.yaml": b"name: x\nrun: sh run.sh\noutputs: [a.csv]\n", "run.sh": b"echo\r\n", "a/b.py": b"1\n"}
+    files = {"job.yaml": b"name: x\nrun: sh run.sh\noutputs: [a.csv]\n", "run.sh": b"echo\r\n", "a/b.py": b"none\n"}
     rachel.request("rachel/job", files)
     (job,) = gq.create_server(str(as_owen.site)).list_pending_jobs()
     found = {str(path.relative_to(job.code_folder)): path for path in job.code_folder.rglob("*") if path.is_file()}

@@ -43,6 +43,7 @@ class JobStatus(StrEnum):
     failed = "failed"
     cancelled = "cancelled"
     interrupted = "interrupted"
+    closed = "closed"
 
 
 class Files(Mapping[str, bytes]):
