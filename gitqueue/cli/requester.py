@@ -94,7 +94,7 @@ def check(context: click.Context, job: str | None, fix: bool, json_: bool, offli
     if json_:
         show.document({"job": str(id_), "ok": not reasons, "reasons": list(reasons), **verdict.document()})
     else:
-        _advise(verdict)
+        _advise(verdict, reasons)
     if reasons:
         raise No(*reasons, step="mend it; what else owners look at stands in .gitqueue/REVIEW.md")
     if not json_:
@@ -109,13 +109,15 @@ def _weighed(place: Place, id_: "JobId") -> "Verdict":
     return weigh.unread("; ".join(refused)) if refused else weigh.files(place.queue, id_, files, place.clone)
 
 
-def _advise(verdict: "Verdict") -> None:
-    """What owners will read of the code, with how to mend it; no fault, so the site takes the job all the same."""
-    for one in verdict.findings:
+def _advise(verdict: "Verdict", reasons: tuple[str, ...]) -> None:
+    """What owners will read of the code, with how to mend it; no fault, so the site takes the job all the same.
+    A fault that kept the code from being looked at is among the `reasons`, which follow."""
+    told = [one for one in verdict.findings if not any(reason in one.why for reason in reasons)]
+    for one in told:
         show.note(f"{one.sentence}\n    to mend it: {one.mend}")
     if verdict.left_out:
         show.note(f"and {verdict.left_out} more")
-    if verdict.findings:
+    if told:
         show.note(f"owners will read this, beside a recommendation: {verdict.summary}")
 
 
