@@ -11,7 +11,7 @@ from test_server import be
 import gitqueue as gq
 from gitqueue.adapters.render import page
 from gitqueue.api import show
-from gitqueue.api.jobs import Files
+from gitqueue.api.files import Files
 
 # Each tells on itself by `document.title`, by markup that no template has, or by a line turned around.
 EVIL = (

@@ -9,7 +9,9 @@ from time import time
 
 import pytest
 from conftest import JOB, Desk, Town, call, configure, done, ok, reachable, run
+from test_server import be
 
+import gitqueue as gq
 from gitqueue import refs
 from gitqueue.adapters import git, journal
 from gitqueue.adapters.objects import EMPTY_TREE
@@ -104,6 +106,24 @@ def test_what_is_closed_is_still_found_from_a_clone(lived: Town, tmp_path: Path)
     assert "was approved" in desk.refused(
         "push", "origin", f"{_copy(desk, 'rachel/done')}:refs/heads/requests/rachel/done"
     )
+
+
+def test_nobody_waits_for_what_gc_closed(lived: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Watching and waiting end at once, and tell what came of the job before it was closed."""
+    tidy.tidy(premises(lived), time() + LATER)
+    lived.serve()
+    desk = lived.desk("rachel", "later")
+    assert "rachel/done is closed" in done(desk.gitqueue("watch", "rachel/done")).out
+    no = desk.gitqueue("watch", "rachel/no")
+    assert (no.code, "rachel/no is closed: Prints rows" in no.err) == (1, True)
+    be(monkeypatch, lived, "rachel")
+    site = gq.connect(lived.site)
+    fine = site.job("rachel/done").wait(0)
+    assert (fine.status, fine.over, list(fine.results)) == ("closed", True, ["means.csv"])
+    for name, error in (("no", gq.JobRejected), ("broken", gq.JobFailed)):
+        with pytest.raises(error) as raised:
+            site.job(f"rachel/{name}").wait(0)
+        assert type(raised.value) is error
 
 
 def _copy(desk: Desk, job: str) -> str:

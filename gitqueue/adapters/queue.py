@@ -52,9 +52,17 @@ class Job:
 
     @property
     def state(self) -> State:
+        return self._state(self.closed)
+
+    @property
+    def stood(self) -> State:
+        """Where it stands, or stood before gc closed it."""
+        return self._state(False)
+
+    def _state(self, closed: bool) -> State:
         spoken = tuple(note.decision for note in self.decided)
         ran = self.result.state if self.result else None
-        return state(JobFacts(spoken, self.approved, ran, self.suspended, self.again, self.closed))
+        return state(JobFacts(spoken, self.approved, ran, self.suspended, self.again, closed))
 
     @property
     def released(self) -> bool:

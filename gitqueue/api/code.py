@@ -10,6 +10,7 @@ from gitqueue import acts
 from gitqueue.adapters import vault
 from gitqueue.api import datasets, show, values
 from gitqueue.api.datasets import Asset
+from gitqueue.api.files import Files
 from gitqueue.errors import JobFailed, Mistake, No, TimedOut
 from gitqueue.rules import trial
 from gitqueue.rules.authority import Note
@@ -20,7 +21,8 @@ from gitqueue.steps import look, rehearse
 
 if TYPE_CHECKING:
     from gitqueue.api.desk import Desk
-    from gitqueue.api.jobs import Findings, Job
+    from gitqueue.api.findings import Findings
+    from gitqueue.api.jobs import Job
 
 _PAUSE, _LAST = 0.1, 1500  # characters of a log
 
@@ -146,8 +148,6 @@ class Code:
         )
 
     def _value(self, files: Mapping[str, bytes]) -> Any:
-        from gitqueue.api.jobs import Files
-
         return values.result(files) if self.function else Files(files)
 
     def _repr_html_(self) -> str:

@@ -5,7 +5,8 @@ from functools import cached_property
 from pathlib import Path
 from time import monotonic
 
-from gitqueue.adapters import settings
+from gitqueue import refs
+from gitqueue.adapters import archive, settings
 from gitqueue.adapters.clone import Clone
 from gitqueue.adapters.history import History, SiteView
 from gitqueue.adapters.objects import Objects
@@ -101,14 +102,20 @@ class Desk:
     # jobs
 
     def seen(self, id_: JobId) -> Seen:
-        """The job as it stands now."""
-        return self.queue.job(id_)
+        """The job as it stands now, be it closed; without revision and results where there is none."""
+        found = self.queue.job(id_)
+        if self.here is None and not found.revision and not found.results:
+            self.clone.fetch_refs(refs.ARCHIVE, archive.COPY)
+            found = self.queue.job(id_)
+        return found
 
     def find(self, name: str) -> Seen:
         """A job by its id, or by its last part where that is clear. Raises Mistake."""
-        queue = self.queue
-        jobs = queue.jobs()
-        found = [job for job in jobs if name in (str(job.id), job.id.name)]
+        named = self.seen(refs.job_id(name)) if "/" in name else None
+        if named is not None and (named.revision or named.results):
+            return named
+        jobs = self.queue.jobs()
+        found = [job for job in jobs if name == job.id.name]
         if len(found) != 1:
             known = [str(job.id) if "/" in name else job.id.name for job in jobs]
             which = f"could be {' or '.join(str(job.id) for job in found)}" if found else "is no job of this site"

@@ -1,12 +1,12 @@
 """A job, as its requester and its owner have it in Python: where it stands, what it holds, what may be done to it."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from gitqueue import acts
 from gitqueue.adapters import seal
@@ -15,11 +15,12 @@ from gitqueue.adapters.queue import Job as Seen
 from gitqueue.api import show, values
 from gitqueue.api.collections import Named
 from gitqueue.api.desk import Desk
+from gitqueue.api.files import Files
+from gitqueue.api.findings import Findings
 from gitqueue.api.waiting import wait_for
 from gitqueue.errors import GitqueueError, Mistake, No, NotAllowed
 from gitqueue.model import FILE, PROGRAM
-from gitqueue.rules.findings import Finding, Verdict
-from gitqueue.rules.lifecycle import FINAL_RUNS, Decision, State, next_step
+from gitqueue.rules.lifecycle import ENDS, Decision, next_step
 from gitqueue.rules.manifest import Project
 from gitqueue.rules.tree import escape
 from gitqueue.steps import collect, describe, look, report, review, weigh
@@ -44,69 +45,6 @@ class JobStatus(StrEnum):
     cancelled = "cancelled"
     interrupted = "interrupted"
     closed = "closed"
-
-
-class Files(Mapping[str, bytes]):
-    """Files by their names; `text` for what is text, `save` to have them in a folder."""
-
-    def __init__(self, held: Mapping[str, bytes]) -> None:
-        self._held = dict(held)
-
-    def __getitem__(self, name: str) -> bytes:
-        return self._held[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._held)
-
-    def __len__(self) -> int:
-        return len(self._held)
-
-    def __repr__(self) -> str:
-        return "\n".join(f"{escape(name)}  {len(data):,} bytes" for name, data in self._held.items()) or "no files"
-
-    def _repr_html_(self) -> str:
-        return show.files(self._held)
-
-    def text(self, name: str) -> str:
-        """A file as text; what is no UTF-8 shows as replacement characters."""
-        return self._held[name].decode("utf-8", "replace")
-
-    def save(self, folder: str | Path) -> list[Path]:
-        """Write them below a folder, none over a file that is there; their paths."""
-        return collect.write(self._held, Path(folder))
-
-
-class Findings(Sequence[Finding]):
-    """What the analysis found in the code, the worst first; `remarks`: what the site's rules, and a look at what was
-    asked for, say."""
-
-    def __init__(self, verdict: Verdict | None, remarks: Sequence[str]) -> None:
-        self.verdict = verdict
-        self.remarks = list(remarks)
-
-    @overload
-    def __getitem__(self, key: int) -> Finding: ...
-    @overload
-    def __getitem__(self, key: slice) -> Sequence[Finding]: ...
-    def __getitem__(self, key: int | slice) -> Finding | Sequence[Finding]:
-        return self._found[key]
-
-    def __len__(self) -> int:
-        return len(self._found)
-
-    @property
-    def _found(self) -> tuple[Finding, ...]:
-        return self.verdict.findings if self.verdict else ()
-
-    @property
-    def recommendation(self) -> str:
-        """approve, review or reject, as the analysis has it; an owner decides."""
-        return str(self.verdict.recommendation) if self.verdict else "review"
-
-    def __repr__(self) -> str:
-        said = [f"the analysis says {self.verdict.summary}, and you decide"] if self.verdict else ["nobody looked"]
-        said += [f"{one.grade}: {escape(one.place)}: {one.category}: {escape(one.why)}" for one in self._found]
-        return "\n".join([*said, *map(escape, self.remarks)])
 
 
 class Job:
@@ -184,8 +122,7 @@ class Job:
     # where it stands
 
     def _now(self) -> Seen:
-        self._seen_now = self._desk.seen(self._seen.id)
-        return self._seen_now
+        return self._desk.seen(self._seen.id)
 
     @property
     def status(self) -> JobStatus:
@@ -195,8 +132,7 @@ class Job:
     @property
     def reason(self) -> str | None:
         """Why it stands so, where somebody, or the runner, has said."""
-        found: str | None = describe.summary(self._desk.queue, self._now())["reason"]
-        return found
+        return describe.reason(self._now())
 
     @property
     def next(self) -> str:
@@ -272,7 +208,7 @@ class Job:
         review.remember_read(self._desk.clone, self._seen)
 
     @cached_property
-    def findings(self) -> "Findings":
+    def findings(self) -> Findings:
         """What its code would do, and what speaks against it."""
         dossier = report.Dossier(self._desk.queue, self._seen, report.Reader())
         said = [*dossier.against, *(() if self._seen.is_change else dossier.remarks)]
@@ -333,16 +269,17 @@ class Job:
     def release(self, *names: str, reason: str = "", log: bool = False) -> "Job":
         """Let a held job's outputs go to the requester: all, or those named; `log`: the run's log, too."""
         self._desk.must_own("to release")
-        waits, found = self._now().result, self._seen_now
-        going = look.named(self._place, found, names, log) if waits and waits.outputs else None
-        spoken = review.Spoken(Decision.RELEASE, reason, outputs=waits.outputs if waits else None, files=going)
-        review.decide(self._desk.clone, found.id, spoken)
+        seen = self._now()
+        outputs = seen.result.outputs if seen.result else None
+        going = look.named(self._place, seen, names, log) if outputs else None
+        review.decide(self._desk.clone, seen.id, review.Spoken(Decision.RELEASE, reason, outputs=outputs, files=going))
         return self
 
     def _decide(self, decision: Decision, reason: str) -> "Job":
-        if self._now().revision != self.revision:
+        seen = self._now()
+        if seen.revision != self.revision:
             raise Mistake(f"{self.uid} has changed since you got hold of it", step="take it anew from the list")
-        acts.decide(self._desk.clone, self._seen_now, decision, reason)
+        acts.decide(self._desk.clone, seen, decision, reason)
         return self
 
     def _fetched(self) -> Any:
@@ -400,7 +337,8 @@ class Job:
 
     def __repr__(self) -> str:
         name = "" if self.name == self._seen.id.name else f" ({escape(self.name)})"
-        return f"{self.uid}{name}: {self.status}; next: {self.next}"
+        state = self._now().state
+        return f"{self.uid}{name}: {state}; next: {next_step(state)}"
 
     def _repr_html_(self) -> str:
         return show.request(self)
@@ -413,8 +351,8 @@ class Job:
 
     @property
     def over(self) -> bool:
-        """Whether it has ended, one way or another."""
-        return self._now().state in OVER
+        """Whether neither owners nor the runner are awaited any more."""
+        return self._now().state in ENDS
 
 
 class Jobs(Named[Job]):
@@ -432,6 +370,3 @@ class Jobs(Named[Job]):
         names: Callable[[Job], tuple[str, ...]] = lambda job: (job.uid, job.uid.split("/")[1]),
     ) -> None:
         super().__init__(items, names)
-
-
-OVER = FINAL_RUNS | {State.REJECTED, State.CHANGES_REQUESTED}

@@ -9,18 +9,19 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Protocol
 
 from gitqueue.errors import JobCancelled, JobFailed, JobRejected, ResultsWithheld, TimedOut
+from gitqueue.rules.lifecycle import ENDS, State, next_step
 from gitqueue.rules.tree import escape
+from gitqueue.steps import describe
 
 if TYPE_CHECKING:
     from gitqueue.api.jobs import Job
 
 _PAUSE = 0.1
-_GOING = frozenset({"pending", "approved", "suspended", "running", "held"})
-_ENDS: dict[str, type[JobFailed]] = {
-    "rejected": JobRejected,
-    "changes-requested": JobRejected,
-    "cancelled": JobCancelled,
-    "withheld": ResultsWithheld,
+_KINDS: dict[State, type[JobFailed]] = {
+    State.REJECTED: JobRejected,
+    State.CHANGES_REQUESTED: JobRejected,
+    State.CANCELLED: JobCancelled,
+    State.WITHHELD: ResultsWithheld,
 }
 
 
@@ -28,15 +29,17 @@ def wait_for(job: Job, timeout: float | None) -> None:
     """Until the job has ended. Raises JobFailed, or one of its kinds, and TimedOut."""
     since = monotonic()
     with _shown() as show:
-        while (status := str(job.status)) in _GOING:
-            show.say(f"{job.uid}: {status}, {monotonic() - since:.0f} s; {job.next}")
+        while (seen := job._now()).state not in ENDS:
+            step = next_step(seen.state)
+            show.say(f"{seen.id}: {seen.state}, {monotonic() - since:.0f} s; {step}")
             if timeout is not None and monotonic() - since >= timeout:
-                raise TimedOut(f"{job.uid} is {status} after {timeout:g} s", step=job.next)
+                raise TimedOut(f"{seen.id} is {seen.state} after {timeout:g} s", step=step)
             sleep(_PAUSE)
-        show.say(f"{job.uid}: {status}, {monotonic() - since:.1f} s")
-    if status != "completed":
-        why = f": {escape(job.reason)}" if job.reason else ""
-        raise _ENDS.get(status, JobFailed)(f"{job.uid} is {status}{why}", step=job.next)
+        show.say(f"{seen.id}: {seen.state}, {monotonic() - since:.1f} s")
+    if not seen.released:
+        reason = describe.reason(seen)
+        why = f": {escape(reason)}" if reason else ""
+        raise _KINDS.get(seen.stood, JobFailed)(f"{seen.id} is {seen.state}{why}", step=next_step(seen.state))
 
 
 class _Line(Protocol):

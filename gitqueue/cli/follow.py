@@ -35,7 +35,7 @@ def watch(context: click.Context, job: str | None) -> None:
     for found in _looks(place, place.job(job)):
         for note in found.notes[told:]:
             tell_note(note, whole=True)
-        if found.state is not stood and (found.state is State.COMPLETED or found.state not in ENDS):
+        if found.state is not stood and (found.released or found.state not in ENDS):
             show.say(f"{found.id} is {found.state}")
             show.say(f"next: {next_step(found.state)}")
         told, stood = len(found.notes), found.state
@@ -60,7 +60,7 @@ def _looks(place: Place, job: "Job") -> Iterator["Job"]:
 def _answer(job: "Job") -> None:
     from gitqueue.steps import describe
 
-    if job.state is State.COMPLETED:
+    if job.released:
         return
     why = describe.reason(job)
     words = f"{job.id} is {job.state}{f': {why}' if why else ''}"

@@ -103,7 +103,7 @@ MOVES = (
 
 OPEN = frozenset({_S.PENDING, _S.CHANGES_REQUESTED, _S.APPROVED, _S.SUSPENDED, _S.RUNNING, _S.HELD})
 FINAL_RUNS = frozenset({_S.COMPLETED, _S.FAILED, _S.CANCELLED, _S.INTERRUPTED, _S.WITHHELD})
-ENDS = FINAL_RUNS | {_S.CHANGES_REQUESTED, _S.REJECTED}  # where neither owners nor the runner are awaited
+ENDS = FINAL_RUNS | {_S.CHANGES_REQUESTED, _S.REJECTED, _S.CLOSED}  # where neither owners nor the runner are awaited
 RERUNNABLE = frozenset({_S.FAILED, _S.INTERRUPTED})
 CLOSABLE = frozenset(move.start for move in MOVES if move.start and move.end is _S.CLOSED)
 BY_DECISION = {

@@ -79,7 +79,7 @@ def reason(job: Job) -> str | None:
         return job.fault
     if job.result is not None:
         return str(job.result.reason) if job.result.reason else None
-    said = [note.reason for note in job.decided if BY_DECISION.get(note.decision) is job.state]
+    said = [note.reason for note in job.decided if BY_DECISION.get(note.decision) is job.stood]
     return said[-1] if said else None
 
 
