@@ -90,12 +90,14 @@ def decide(clone: Clone, job: Job, decision: Decision, why: str, at: str | None 
     return review.decide(clone, job.id, Spoken(decision, why, outputs=outputs, at=at, attempt=again))
 
 
-def serve_here(clone: Clone) -> bool:
-    """Do what waits at a site on this machine that no runner serves; False where there is no such site."""
+def serve_here(clone: Clone, quiet: bool = False) -> bool:
+    """Do what waits at a site on this machine that no runner serves; False where there is no such site. `quiet`: the
+    runner's own words are lost."""
     site = settings.find(Path(clone.url))
     if site is None or not os.access(site.private, os.W_OK) or runner.runner_of(site) is not None:
         return False
-    subprocess.run([sys.executable, "-m", "gitqueue", "-C", str(site.path), "serve", "--once"], check=False)
+    argv = [sys.executable, "-m", "gitqueue", "-C", str(site.path), "serve", "--once"]
+    subprocess.run(argv, check=False, stderr=subprocess.DEVNULL if quiet else None)
     return True
 
 

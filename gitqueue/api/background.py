@@ -32,11 +32,14 @@ def _say(text: str, /, **_: object) -> None:
     print(text, flush=True)
 
 
-def main(folder: str, jobs: str, seconds: str) -> None:
+def main(folder: str, jobs: str, seconds: str, once: str = "") -> int:
     Thread(target=_stop_with_parent, daemon=True).start()
     cap = partial(lowered, jobs=int(jobs), seconds=float(seconds))
-    runner.serve(Site(Path(folder)), _say, False, cap)
+    alarm = runner.serve(Site(Path(folder)), _say, bool(once), cap)
+    for line in alarm.lines() if alarm else ():
+        _say(line)
+    return alarm.exit_code if alarm else 0
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main(*sys.argv[1:]))

@@ -84,12 +84,12 @@ class Code:
     def run(self, *, timeout: float = 600, **given: Any) -> Any:
         """Run it in the sandbox; what the function returns.
 
-        With the assets' `.mock` (or none for a program), on the mock data, on this machine; with their `.data`, on the
-        real data, at the site, which takes an owner's signature: what it leaves stays in the vault, and comes to you.
+        With the assets' `.mock`, or nothing, on the mock data, on this machine; with their `.data`, on the real data,
+        at the site, which takes an owner's signature: what it leaves stays in the vault, and comes to you.
         Raises JobFailed with the end of its log where it fails.
         """
         inputs = self.inputs
-        wrong = sorted(given.keys() ^ inputs.keys())
+        wrong = sorted(given.keys() ^ inputs.keys()) if given else []
         if wrong:
             raise Mistake(f"{self._job.uid} takes {', '.join(inputs) or 'no inputs'}; see to {', '.join(wrong)}")
         kinds = {_kind(self._desk, name, inputs[name], value) for name, value in given.items()}
@@ -116,7 +116,7 @@ class Code:
         self._desk.must_own("a run on the real data")
         acts.decide(self._desk.clone, self._job._now(), Decision.TRY_REAL, "")
         decision = self._decision()
-        acts.serve_here(self._desk.clone)
+        acts.serve_here(self._desk.clone, quiet=True)
         left = self._left(decision, monotonic() + timeout)
         if left.ended.get("reason") or left.run.get("Outcome") != "ran":
             raise _failed(self._job, "on the real data", left.ended.get("reason") or left.run.get("Outcome"), left.log)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gitqueue.api import show
 from gitqueue.rules.tree import escape
-from gitqueue.steps import collect
+from gitqueue.steps import collect, look
 
 
 class Files(Mapping[str, bytes]):
@@ -36,3 +36,17 @@ class Files(Mapping[str, bytes]):
     def save(self, folder: str | Path) -> list[Path]:
         """Write them below a folder, none over a file that is there; their paths."""
         return collect.write(self._held, Path(folder))
+
+
+class Outputs(Files):
+    """What a run left in the vault; `flags`: what speaks against letting it go, a sentence each."""
+
+    def __init__(self, left: look.Left) -> None:
+        super().__init__(left.files)
+        self.flags = [f"{flag['file']}: {flag['reason']}" for flag in left.flags]
+
+    def __repr__(self) -> str:
+        return "\n".join([*(f"flag: {escape(flag)}" for flag in self.flags), super().__repr__()])
+
+    def _repr_html_(self) -> str:
+        return show.files(self._held, self.flags)

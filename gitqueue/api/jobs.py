@@ -15,7 +15,7 @@ from gitqueue.adapters.queue import Job as Seen
 from gitqueue.api import show, values
 from gitqueue.api.collections import Named
 from gitqueue.api.desk import Desk
-from gitqueue.api.files import Files
+from gitqueue.api.files import Files, Outputs
 from gitqueue.api.findings import Findings
 from gitqueue.api.waiting import wait_for
 from gitqueue.errors import GitqueueError, Mistake, No, NotAllowed
@@ -45,6 +45,9 @@ class JobStatus(StrEnum):
     cancelled = "cancelled"
     interrupted = "interrupted"
     closed = "closed"
+
+    def __repr__(self) -> str:
+        return repr(self.value)
 
 
 class Job:
@@ -293,10 +296,10 @@ class Job:
         return self._desk.here or self._desk.clone
 
     @property
-    def outputs(self) -> Files:
-        """For an owner: what its newest run left in the vault, released or not."""
+    def outputs(self) -> Outputs:
+        """For an owner: what its newest run left in the vault, released or not, with the flags on it."""
         self._desk.must_own("what was not released")
-        return Files(look.left(self._place, self._now()).files)
+        return Outputs(look.left(self._place, self._now()))
 
     def logs(self) -> str:
         """For an owner, the log of its run, or of its newest run on mock data; for others, what was released of it.

@@ -125,14 +125,31 @@ class Server:
     def start(self) -> None:
         """Have approved jobs run, in the background, until `stop` or the end of this process. Does nothing where a
         runner serves the site already. Raises OperatorNeeded where this machine cannot confine jobs."""
+        if not self.running:
+            self._runner = self._begun()
+
+    def run(self) -> None:
+        """Have all that can be done now done, and come back then. Raises Mistake where a runner serves the site
+        already, OperatorNeeded where it cannot, with the end of its log."""
         if self.running:
-            return
+            raise Mistake("a runner serves the site already", step="job.wait()")
+        process = self._begun("once")
+        try:
+            failed = process.wait()
+        except BaseException:  # above all KeyboardInterrupt: what runs goes on, and the next runner takes it up
+            _end(process)
+            raise
+        if failed:
+            raise OperatorNeeded("the runner did not come to its end", *self.log.splitlines()[-3:], step="server.log")
+
+    def _begun(self, *words: str) -> subprocess.Popen[bytes]:
+        """A runner, in a process of its own."""
         self._must_be_able()
-        most, seconds = self._caps
-        argv = [sys.executable, "-m", "gitqueue.api.background", str(self._premises.path), str(most), str(seconds)]
+        given = (str(self._premises.path), *map(str, self._caps), *words)
+        argv = [sys.executable, "-m", "gitqueue.api.background", *given]
         with self._log.open("wb") as log:
             self._log.chmod(0o600)
-            self._runner = subprocess.Popen(
+            return subprocess.Popen(
                 argv, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, cwd="/"
             )
 
@@ -155,17 +172,8 @@ class Server:
     def stop(self) -> None:
         """Start nothing further. What runs goes on, and the next runner takes it up."""
         process, self._runner = self._runner, None
-        if process is None:
-            return
-        for end in (process.terminate, process.terminate, process.kill):
-            end()
-            try:
-                process.wait(_PATIENCE)
-                break
-            except subprocess.TimeoutExpired:
-                continue
-        if process.stdin is not None:
-            process.stdin.close()
+        if process is not None:
+            _end(process)
 
     def __enter__(self) -> Self:
         self.start()
@@ -193,3 +201,15 @@ class Server:
         how = "a runner serves it" if self.running else "no runner serves it: start()"
         waiting = len(acts.waiting(self._desk.queue, self._desk.me))
         return f"site {self._premises.name} of {self.email}; {waiting} waiting for a decision; {how}"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for end in (process.terminate, process.terminate, process.kill):
+        end()
+        try:
+            process.wait(_PATIENCE)
+            break
+        except subprocess.TimeoutExpired:
+            continue
+    if process.stdin is not None:
+        process.stdin.close()

@@ -65,8 +65,8 @@ class Shown:
     text: str | None = None
 
 
-def files(held: Mapping[str, bytes]) -> str:
-    return page("notebook/files.html", files=[_shown(name, data) for name, data in held.items()])
+def files(held: Mapping[str, bytes], flags: Sequence[str] = ()) -> str:
+    return page("notebook/files.html", files=[_shown(name, data) for name, data in held.items()], flags=flags)
 
 
 def _shown(name: str, data: bytes) -> Shown:
