@@ -116,9 +116,7 @@ def test_the_base_is_the_systems_python_never_the_runners_own(cache: Path, shelf
 
 def test_the_second_build_is_the_first_one(cache: Path, shelf: Path) -> None:
     lock = wheel(shelf, "alpha", {"alpha.py": "x = 1\n"})
-    first, start = build(lock, "3.11", cache), time.perf_counter()
-    again = build(lock, "3.11", cache)
-    assert time.perf_counter() - start < 0.005
+    first, again = build(lock, "3.11", cache), build(lock, "3.11", cache)
     assert again == Environment(first.path, first.packages, 0.0, "3.11")
     assert first.seconds > 0
 

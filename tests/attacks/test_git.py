@@ -1,10 +1,10 @@
 """design/4-threats.md, "Git": each row by real pushes into a copied site. The names read as the table does."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -139,11 +139,11 @@ def objects_of(shop: Workshop, commit: str) -> list[bytes]:
 def test_10_000_refs_in_one_push_are_refused_at_once(shop: Workshop) -> None:
     commit = shop.request("rachel/n1")
     moves = [(NONE, commit, f"{REQUEST}n{number}".encode()) for number in range(10_000)]
-    begun = time.monotonic()
+    begun = spent()
     with shop.nothing_kept([commit]):
         done, peak = shop.send(moves, pack(objects_of(shop, commit)))
     assert "the push names too many refs at once" in done.err
-    assert time.monotonic() - begun < 5
+    assert spent() - begun < 5
     assert peak < 200 << 20
 
 
@@ -569,10 +569,15 @@ def bomb(shop: Workshop, leaf: str, levels: int = 10, breadth: int = 10) -> str:
     return leaf
 
 
+def spent() -> float:
+    """Processor time, in seconds, of this process and of children it waited for: holds on a busy machine, too."""
+    return sum(os.times()[:4])
+
+
 def timed(shop: Workshop, commit: str, why: str) -> float:
-    begun = time.monotonic()
+    begun = spent()
     shop.refused(f"{commit}:{REQUEST}job", because=why)
-    return time.monotonic() - begun
+    return spent() - begun
 
 
 def test_a_git_bomb_of_10_to_the_10_files_in_ten_trees_is_refused_in_bounded_time(shop: Workshop) -> None:
@@ -597,9 +602,9 @@ def test_a_git_bomb_outside_the_jobs_folder_is_refused_in_bounded_time(shop: Wor
 
 
 def timed_change(shop: Workshop, commit: str) -> float:
-    begun = time.monotonic()
+    begun = spent()
     shop.refused(f"{commit}:{APPROVED}", because="changes more than 10000 paths")
-    return time.monotonic() - begun
+    return spent() - begun
 
 
 BIG = 400_000_000  # bytes

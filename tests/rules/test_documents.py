@@ -195,10 +195,10 @@ def test_256_kib_are_read_and_not_a_byte_more() -> None:
     "text", ["[" * 100_000, '{"a":' * 40_000, "- " * 100_000, "? " * 100_000, "a: " + "[a," * 80_000]
 )
 def test_deep_nesting_is_refused_at_once(text: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     (reason,) = reasons(text)
     assert "line 1 is nested deeper than 16" in reason or "exceeded maximum nesting depth" in reason  # libyaml's own
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_sixteen_levels_are_read() -> None:
@@ -207,10 +207,10 @@ def test_sixteen_levels_are_read() -> None:
 
 
 def test_an_answer_is_bounded_whatever_was_sent() -> None:
-    began = time.monotonic()
+    began = time.process_time()
     found = reasons("".join(f"k{number}: x\n" for number in range(20_000)))
     assert (len(found), found[-1]) == (documents.MOST + 1, "job.yaml: and more: mend these first")
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_fifty_reasons_are_given_in_full() -> None:

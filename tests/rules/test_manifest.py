@@ -498,12 +498,12 @@ def test_every_reason_is_told_at_once() -> None:
     ],
 )
 def test_a_hostile_manifest_costs_little(text: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     try:
         assert len(faults(text)) <= 51
     except Faulty as error:
         assert len(error.reasons) == 1  # noqa: PT017 - either way is an answer
-    assert time.monotonic() - began < 1.5
+    assert time.process_time() - began < 1.5
 
 
 @pytest.mark.parametrize(
@@ -520,9 +520,9 @@ def test_a_hostile_manifest_costs_little(text: str) -> None:
     ],
 )
 def test_a_hostile_lock_costs_little(lock: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     assert 0 < len(locked(lock)) <= 51
-    assert time.monotonic() - began < 1.5
+    assert time.process_time() - began < 1.5
 
 
 def test_the_sites_own_types_and_limits_are_what_counts() -> None:
