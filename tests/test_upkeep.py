@@ -18,6 +18,8 @@ from gitqueue.adapters.objects import EMPTY_TREE
 from gitqueue.adapters.premises import Premises
 from gitqueue.adapters.settings import Site
 from gitqueue.errors import OperatorNeeded
+from gitqueue.runner import upkeep
+from gitqueue.runner.desk import Desk as RunnerDesk
 from gitqueue.steps import tidy
 
 FINE = b"import os; open(os.environ['GITQUEUE_OUTPUT'] + '/means.csv', 'w').write('a,b\\nx,12.5\\n')"
@@ -212,6 +214,31 @@ def test_refs_that_a_crash_left_of_a_closed_job_go_before_anything_is_made_of_th
     lived.serve()
     assert jobs(lived) == OPEN
     sound(lived)
+
+
+def test_a_gc_that_fails_is_said_and_stops_neither_the_runner_nor_the_next_one(town: Town) -> None:
+    site, said = Site(town.site), []
+    desk = RunnerDesk(site, lambda text, **about: said.append(text))
+    lock = site.memory("gc.lock")
+    lock.mkdir()
+    for _ in range(2):
+        site.remember("tidied", "1")
+        upkeep.daily(desk)
+        assert desk.upkeep is not None
+        desk.upkeep.result(60)
+    assert [text.split(":")[0] for text in said] == ["gc did not end"] * 2
+    assert str(lock) in said[0]
+
+
+def test_gc_at_will_before_the_runner_verified_anything_says_what_first(town: Town) -> None:
+    site = Site(town.site)
+    site.memory("verified.json").unlink(missing_ok=True)
+    ended = town.gitqueue("gc")
+    assert ended.code == 5
+    assert "has verified nothing here yet" in ended.err
+    assert "serve --once" in ended.err
+    town.serve()
+    done(town.gitqueue("gc"))
 
 
 def test_gc_at_will_goes_by_the_sites_own_retention(lived: Town) -> None:

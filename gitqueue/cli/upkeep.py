@@ -8,7 +8,7 @@ import cloup
 
 from gitqueue.cli import show
 from gitqueue.cli.place import at_site
-from gitqueue.errors import Mistake
+from gitqueue.errors import Mistake, OperatorNeeded
 
 if TYPE_CHECKING:
     from gitqueue.adapters.premises import Premises
@@ -42,12 +42,14 @@ def gc(context: click.Context) -> None:
 
 
 def _premises(site: "Site") -> "Premises":
-    """With nobody believed beyond what the runner has verified."""
+    """With nobody believed beyond what the runner verified. Raises OperatorNeeded before it has verified anything."""
     from gitqueue.adapters import memory
     from gitqueue.adapters.premises import Premises
 
     settings = site.settings()
     tip = memory.recall(site, settings.root, frozenset()).tip
+    if not tip:
+        raise OperatorNeeded("the runner has verified nothing here yet", step=f"gitqueue -C {site.path} serve --once")
     return Premises(site, settings, lambda: tip)
 
 

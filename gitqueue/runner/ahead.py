@@ -4,19 +4,18 @@ One of each kind at a time, in threads of their own: approved work never waits f
 the conversations and the vault anew, so a runner that was killed finds it again.
 """
 
-import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic, time
 
 from gitqueue import refs
 from gitqueue.adapters.premises import Premises
 from gitqueue.adapters.queue import Job
-from gitqueue.errors import GitqueueError
 from gitqueue.refs import JobId
 from gitqueue.rules import rehearsal
 from gitqueue.rules.rehearsal import Wish
 from gitqueue.rules.trial import Trial
-from gitqueue.runner.desk import RETRY, Desk
+from gitqueue.runner.desk import RETRY, Desk, trouble
 from gitqueue.steps import rehearse, trial
 
 REHEARSAL, TRIAL = "rehearsal", "trial"
@@ -74,17 +73,15 @@ def _start(desk: Desk, kind: str, job: JobId, step: Callable[[Premises], str]) -
 
 
 def _guarded(desk: Desk, kind: str, job: JobId, step: Callable[[Premises], str]) -> None:
+    def work() -> None:
+        with suppress(rehearse.Over):
+            desk.say(f"{job}: {kind}: {step(desk.room())}", job=job)
+        del desk.unready[kind, job]
+
     desk.unready[kind, job] = monotonic() + RETRY
-    try:
-        outcome = step(desk.room())
-        desk.say(f"{job}: {kind}: {outcome}", job=job)
-        del desk.unready[kind, job]
-    except rehearse.Over:
-        del desk.unready[kind, job]
-    except GitqueueError as error:
-        desk.say("\n".join(f"{job}: {kind}: {line}" for line in error.lines()), job=job, level="error")
-    except Exception:  # noqa: BLE001 - one job's bug must not stop the others; its traceback is kept
-        desk.say(f"{job}: {traceback.format_exc()}", job=job, level="error")
+    wrong = trouble(work)
+    if wrong:
+        desk.say("\n".join(f"{job}: {kind}: {line}" for line in wrong.splitlines()), job=job, level="error")
 
 
 def _rehearse(desk: Desk, premises: Premises, job: Job, wish: Wish) -> str:

@@ -23,13 +23,26 @@ from gitqueue.runner.delivery import Delivery
 from gitqueue.runner.meters import Meters
 from gitqueue.runner.words import Say
 from gitqueue.steps.execute import Attempt
-from gitqueue.steps.tidy import Tidied
 
 _UNWELL = "the runner cannot go on: "
 RETRY = 30.0
 STEPS = 8  # at once: of the thousands of jobs that a cluster may have, few are being started or collected
 Step = Callable[[Premises], None]
 Cap = Callable[[RunnerSettings], RunnerSettings]
+
+
+def trouble(work: Callable[[], None]) -> str:
+    """What went wrong with work in a thread, for the log; empty where nothing did. A bug in one thing must not stop the
+    others: its traceback is kept."""
+    try:
+        work()
+    except GitqueueError as error:
+        return "\n".join(error.lines())
+    except OSError as error:
+        return f"{error}; it is tried again"
+    except Exception:  # noqa: BLE001 - see above
+        return traceback.format_exc()
+    return ""
 
 
 @dataclass
@@ -44,8 +57,8 @@ class Desk:
     by where their results and reviews stood; `touched` those whose refs moved since. `turns` counts up as requesters
     are served; `starts` are the claims of about a day, by when and whose. `asked` are requests for which there may be
     something to do before approval, `ahead` what is being done so, and `unready` when what failed of it may be tried
-    again. `unstarted` are attempts of ours whose
-    start failed by no fault of the job's. `stands` is where each open job stands, for who watches.
+    again. `unstarted` are attempts of ours whose start failed by no fault of the job's. `stands` is where each open job
+    stands, for who watches.
     """
 
     site: Site
@@ -67,7 +80,7 @@ class Desk:
     ahead: dict[str, "Future[None]"] = field(default_factory=dict)
     unready: dict[tuple[str, JobId], float] = field(default_factory=dict)
     standings: dict[Path, Standing] = field(default_factory=dict)
-    upkeep: "Future[Tidied] | None" = None
+    upkeep: "Future[None] | None" = None
     delivery: Delivery = field(default_factory=Delivery)
     scanned: float = float("-inf")
     swept: bool = False
@@ -154,19 +167,12 @@ class Desk:
         return monotonic() >= self.later.get(job, 0)
 
     def _guarded(self, job: JobId, step: Step) -> None:
-        try:
-            step(self.room())
+        wrong = trouble(lambda: step(self.room()))
+        if wrong:
+            self.say("\n".join(f"{job}: {line}" for line in wrong.splitlines()), job=job, level="error")
+            self.later[job] = monotonic() + RETRY
+        else:
             self.later.pop(job, None)
-        except GitqueueError as error:
-            self._failed(job, "\n".join(f"{job}: {line}" for line in error.lines()))
-        except OSError as error:
-            self._failed(job, f"{job}: {error}; it is tried again in {RETRY:.0f} s")
-        except Exception:  # noqa: BLE001 - one job's bug must not stop the others; its traceback is kept
-            self._failed(job, f"{job}: {traceback.format_exc()}")
-
-    def _failed(self, job: JobId, text: str) -> None:
-        self.say(text, job=job, level="error")
-        self.later[job] = monotonic() + RETRY
 
     def wake(self, _: object) -> None:
         """A step is over: the loop looks at once."""
