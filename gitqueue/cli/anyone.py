@@ -117,13 +117,12 @@ def tell_note(note: "Note", whole: bool) -> None:
 def _show_walls(place: Place, job: "Job", json_: bool) -> None:
     """Of its run, as the vault has them, for an owner; for everybody else, and before it ran, as they would be."""
     from gitqueue.adapters import files
-    from gitqueue.cli import vault
     from gitqueue.errors import No, NotAllowed
-    from gitqueue.steps import confine
+    from gitqueue.steps import confine, look
 
     walls, why = confine.to_come(place.queue, job), ""
     try:
-        left = vault.left(place, job)
+        left = look.left(place.ground, job)
         if left.plan and left.ended.get("sandbox"):
             walls = confine.of_run(files.plan(left.plan), left.ended["sandbox"], left.ended["enforced"])
     except (No, NotAllowed) as error:

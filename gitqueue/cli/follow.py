@@ -75,14 +75,14 @@ def _answer(job: "Job") -> None:
 def log(place: Place, job: "Job") -> None:
     """Tell a job's log as it grows, until its run is over and nothing of it is left to tell."""
     from gitqueue.adapters.logs import Follower
-    from gitqueue.cli import vault
+    from gitqueue.steps import look
 
     followers: dict[str, Follower] = {}
     while job.state in (State.APPROVED, State.RUNNING):
         _tell(place, job, followers)
         sleep(_LIVE)
         job = place.anew().job(job.id)
-    rest = vault.left(place, job).log.encode()
+    rest = look.left(place.ground, job).log.encode()
     last = followers.get(str(job.attempt)) or Follower("")
     _say(last.told(rest))
 

@@ -215,7 +215,8 @@ def _desk_status(place, json_: bool) -> None:  # type: ignore[no-untyped-def]
 @click.pass_context
 def logs(context: click.Context, job: str, following: bool) -> None:
     """The log of a job's run, at the site: the live one, or the one in the vault."""
-    from gitqueue.cli import follow, vault
+    from gitqueue.cli import follow
+    from gitqueue.steps import look
 
     site = at_site(context)
     place = here(context)
@@ -224,7 +225,7 @@ def logs(context: click.Context, job: str, following: bool) -> None:
         follow.log(place, found)
         return
     live = sorted(site.spool.glob(f"{found.id.requester}+{found.id.name}+*/log"))
-    show.say(live[-1].read_text(errors="replace") if live else vault.left(place, found).log)
+    show.say(live[-1].read_text(errors="replace") if live else look.left(place.ground, found).log)
 
 
 @cloup.command(epilog="Example: gitqueue -C cancer-centre doctor --fix")

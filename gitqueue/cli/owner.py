@@ -144,14 +144,14 @@ def outputs(
 ) -> None:
     """What a run left in the vault: files, values, flags and the log. For owners alone."""
     from gitqueue.cli import vault
-    from gitqueue.steps import collect
+    from gitqueue.steps import collect, look
 
     place = here(context, offline)
     found = place.job(job)
     if beside:
-        vault.tell_pair(found, vault.pair(place, found))
+        vault.tell_pair(found, look.pair(place.ground, found))
         return
-    left = vault.left(place, found)
+    left = look.left(place.ground, found)
     if json_:
         show.document(left.document())
     else:
@@ -172,13 +172,13 @@ def release(context: click.Context, job: str | None, names: tuple[str, ...], wit
 
     All outputs, or those FILEs alone: the rest stays in the vault for good.
     """
-    from gitqueue.cli import vault
+    from gitqueue.steps import look
     from gitqueue.steps import review as step
 
     place = here(context, offline=False)
     found = place.job(job)
     waiting = found.result.outputs if found.result else None
-    going = vault.named(place, found, names, with_log) if waiting else None
+    going = look.named(place.ground, found, names, with_log) if waiting else None
     show.say(step.decide(place.clone, found.id, step.Spoken(Decision.RELEASE, message, outputs=waiting, files=going)))
 
 

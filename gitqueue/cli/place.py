@@ -46,6 +46,11 @@ class Place:
             )
         return Clone(self.folder)
 
+    @property
+    def ground(self) -> "Clone | Site":
+        """Where it stands, for what may be looked at from either."""
+        return self.site or self.clone
+
     @cached_property
     def at_hand(self) -> "Site | None":
         """The site, where this is it, or where it lies on this machine and this person may read all of it."""

@@ -1,7 +1,5 @@
 """What a run left, shown to an owner."""
 
-from collections.abc import Sequence
-
 from gitqueue.adapters import vault
 from gitqueue.adapters.queue import Job
 from gitqueue.cli import show
@@ -13,18 +11,6 @@ from gitqueue.steps import look
 from gitqueue.steps.look import Left, Pair
 
 _SHOWN, _WIDE, _CHANGES = 40, 80, 300  # lines of a text output, columns of the screen, lines of a difference
-
-
-def left(place: Place, job: Job) -> Left:
-    return look.left(place.site or place.clone, job)
-
-
-def pair(place: Place, job: Job) -> Pair:
-    return look.pair(place.site or place.clone, job)
-
-
-def named(place: Place, job: Job, names: Sequence[str], with_log: bool) -> tuple[str, ...] | None:
-    return look.named(place.site or place.clone, job, names, with_log)
 
 
 def tell(job: Job, found: Left) -> None:
@@ -59,9 +45,9 @@ def tell_pair(job: Job, found: Pair) -> None:
 def tell_trial(place: Place, job: Job) -> None:
     """A trial, beside the run on mock data where both wrote something."""
     try:
-        found = pair(place, job)
+        found = look.pair(place.ground, job)
     except No:
-        tell(job, left(place, job))
+        tell(job, look.left(place.ground, job))
         return
     if found.real.files:
         tell_pair(job, found)
