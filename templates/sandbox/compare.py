@@ -1,6 +1,7 @@
 """Tables of outputs, measured, and compared with an index of the private data.
 
-    python3 -I compare.py DATA INDEX KEY        builds the index: INDEX/<n>.parquet and INDEX/index.json
+    python3 -I compare.py DATA INDEX KEY        builds the index: INDEX/<n>.parquet (each row), INDEX/<n>.parquet.few
+                                                (the columns of few values, each value once), INDEX/index.json
 
 The index holds no value of the data, but a keyed hash of each cell, column by column: what stands in an output is
 looked up in it as it would be in the data, and whoever has the index without the key learns how often what is
@@ -23,10 +24,11 @@ import reading
 SAMPLE = 5000  # rows of a table that are compared; policy lets few tables be larger
 PROBED = 64  # columns of a table, and of an asset, that are compared
 SHOWN = 20  # cells that are named
-EMPTY = "('', 'na', 'nan', 'none', 'null', 'n/a', '-')"
+EMPTY = "('', 'na', 'nan', '-nan', 'none', 'null', 'n/a', '-', 'inf', '+inf', '-inf')"  # nobody's value
 COLUMNS = 256  # of an asset, that are indexed
 FEW, GROUPED = 0.1, 10_000  # a column with fewer different values (of its rows; at all) is grouped
 SETS = 30  # columns that are grouped in one reading
+FEW_VALUES = ".few"
 
 
 def connect(memory):
@@ -49,15 +51,15 @@ def source(path, delimiter, columns):
     return f"read_csv({quoted(path)}, columns={names}, delim={quoted(delimiter)}, {options})"
 
 
+def number(column):
+    """Its value as a number, or NULL. All that can be one sorts before a colon: to try the others is dear."""
+    return f"case when {column} < ':' then try_cast({column} as double) end"
+
+
 def norm(column):
     """The same value however it is written: 14.130 and 1.413e1, `Rachel ` and `rachel`; NULL for none."""
-    text, number = f"lower(trim({column}))", f"try_cast({column} as double)"
-    return f"case when {text} in {EMPTY} then null when {number} is not null then cast({number} as varchar) else {text} end"
-
-
-def text(column):
-    """The same for a column without any number."""
-    return f"case when lower(trim({column})) in {EMPTY} then null else lower(trim({column})) end"
+    text = f"lower(trim({column}))"
+    return f"case when {text} in {EMPTY} then null when {number(column)} is not null then cast({number(column)} as varchar) else {text} end"
 
 
 def hashed(value, key):
@@ -109,7 +111,7 @@ def sampled(base, number, table):
 
 def profiled(base, tables):
     """Of each column: how many cells are filled, how many values differ, whether they are numbers, with decimals."""
-    value, number_ = norm("v"), "try_cast(v as double)"
+    value, number_ = norm("v"), number("v")
     for table in tables:
         table.profile = [{"filled": 0, "distinct": 0} for _ in table.columns[:PROBED]]
     sql = f"select t, c, count(n), count(distinct n), count(x), count(*) filter (x % 1 != 0) from (select t, c, {value} n, {number_} x from raw where t >= 0) group by t, c"
@@ -149,25 +151,39 @@ def listed(top):
 
 
 def asset(base, path, target, key):
-    """One table of the data: its hashes into `target`; what is known of each column. None for what is no table.
+    """One table of the data: its hashes into `target`, row by row; what is known of each column. None for no table.
 
-    A column of few different values is grouped first, and each value hashed once: hashes are the dear part.
+    The data are read three times, however wide they are. A column of few different values is grouped first, and each
+    value hashed once: hashes are the dear part. Its hashes also go into a table of their own (`held`).
     """
     table = of_data(path)
     if table is None:
         return None
     sql, columns = table[0], table[1][:COLUMNS]
-    each = ", ".join(f"approx_count_distinct(c{at})" for at in range(len(columns)))
-    rows, *distinct = base.execute(f"select count(*), {each} from {sql}").fetchone()
-    few = [at for at, count in enumerate(distinct) if count <= max(GROUPED, FEW * rows)]
+    rows, facts = survey(base, sql, len(columns))
+    few = [at for at, fact in enumerate(facts) if fact[0] <= max(GROUPED, FEW * rows)]
     for first in range(0, len(few), SETS):
         group(base, sql, few[first : first + SETS], key)
-    facts = {at: of_groups(base, at) if at in few else of_cells(base, sql, at, key) for at in range(len(columns))}
-    values = {at: (norm if facts[at][2] else text)(f"t.c{at}") for at in facts}
-    parts = [f"v{at}.h as c{at}" if at in few else f"{hashed(values[at], key)} as c{at}" for at in facts]
-    joins = " ".join(f"left join v{at} on v{at}.raw = t.c{at}" for at in few)
-    base.execute(f"copy (select {', '.join(parts)} from {sql} t {joins}) to {quoted(target)} (format parquet)")
-    return {"rows": rows, "columns": [shape(name, facts[at]) for at, name in enumerate(columns)]}
+    each = [f"v{at}.h c{at}" if at in few else f"c{at}" for at in range(len(columns))]
+    whole = [f"c{at} raw{at}" if at in few else f"{hashed(norm(f'c{at}'), key)} c{at}" for at in range(len(columns))]
+    joins = " ".join(f"left join v{at} on v{at}.raw = raw{at}" for at in few)
+    base.execute(f"copy (select {', '.join(each)} from (select {', '.join(whole)} from {sql}) {joins}) to {quoted(target)} (format parquet)")
+    if few:
+        union = " union all ".join(f"select distinct {at} c, h from v{at} where h is not null" for at in few)
+        base.execute(f"copy ({union}) to {quoted(target + FEW_VALUES)} (format parquet)")
+    shapes = [shape(base, target, at, name, facts[at], at in few, key) for at, name in enumerate(columns)]
+    return {"rows": rows, "columns": shapes}
+
+
+def survey(base, sql, columns):
+    """How many rows; of each column about how many values differ, how many are numbers, their ends, their decimals."""
+    each = (
+        f"approx_count_distinct(c{at}), count({number(f'c{at}')}), min({number(f'c{at}')}), max({number(f'c{at}')}),"
+        f" coalesce(max(case when {number(f'c{at}')} is not null and contains(c{at}, '.') then length(c{at}) - instr(c{at}, '.') end), 0)"
+        for at in range(columns)
+    )
+    rows, *facts = base.execute(f"select count(*), {', '.join(each)} from {sql}").fetchone()
+    return rows, [facts[at : at + 5] for at in range(0, len(facts), 5)]
 
 
 def group(base, sql, columns, key):
@@ -175,46 +191,34 @@ def group(base, sql, columns, key):
     names = ", ".join(f"c{at}" for at in columns)
     value = f"coalesce({names})" if len(columns) > 1 else names
     sets = ", ".join(f"(c{at})" for at in columns)
-    base.execute(f"create or replace temp table g as select grouping({names}) g, {value} raw, count(*) n from {sql} group by grouping sets ({sets})")
+    base.execute(f"create or replace temp table g as select grouping({names}) g, {value} raw from {sql} group by grouping sets ({sets})")
     for place, at in enumerate(columns):
         others = (1 << len(columns)) - 1 - (1 << (len(columns) - 1 - place))
-        base.execute(f"create or replace temp table v{at} as select raw, n, v, try_cast(raw as double) x, {hashed('v', key)} h from (select *, {norm('raw')} v from g where g = {others} and raw is not null)")
+        base.execute(f"create or replace temp table v{at} as select raw, {hashed(norm('raw'), key)} h from g where g = {others} and raw is not null")
 
 
-DIGITS = "max(length(split_part({0}, '.', 2))) filter (try_cast({0} as double) is not null and contains({0}, '.'))"
-
-
-def of_groups(base, at):
-    filled, distinct, numbers, digits, low, high = base.execute(
-        f"select coalesce(sum(n), 0), count(distinct v), coalesce(sum(n) filter (x is not null), 0), {DIGITS.format('raw')}, min(x), max(x) from v{at} where v is not null"
-    ).fetchone()
-    ends = [base.execute(f"select any_value(h), sum(n) from v{at} where x = ?", [end]).fetchone() for end in (low, high) if end is not None]
-    return filled, distinct, numbers, digits, low, high, ends
-
-
-def of_cells(base, sql, at, key):
-    """The same for a column in which nearly all differ, without holding its values."""
-    value, number = norm(f"c{at}"), f"try_cast(c{at} as double)"
-    filled, distinct, numbers, digits, low, high = base.execute(
-        f"select count({value}), approx_count_distinct(c{at}), count({number}), {DIGITS.format(f'c{at}')}, min({number}), max({number}) from {sql}"
-    ).fetchone()
-    ends = []
-    if numbers == filled > 0:
-        hashes = f"any_value({hashed(value, key)})"
-        ends = [base.execute(f"select {hashes}, count(*) from {sql} where {number} = ?", [end]).fetchone() for end in (low, high)]
-    return filled, distinct, numbers, digits, low, high, ends
-
-
-def shape(name, facts):
+def shape(base, target, at, name, facts, few, key):
     """What the rules may know of a column of the data; of its values, the hashes of its two extremes."""
-    filled, distinct, numbers, digits, low, high, ends = facts
-    numeric = numbers == filled > 0
-    found = {"name": name, "filled": int(filled), "distinct": int(min(distinct, filled)), "numeric": numeric}
+    distinct, numbers, low, high, digits = facts
+    counted = f"(select count(distinct h) from v{at})" if few else str(distinct)
+    ends = [f"select {hashed(f'cast({quoted(end)}::double as varchar)', key)} h" for end in (low, high) if end is not None]
+    filled, distinct = base.execute(f"select count(c{at}), {counted} from read_parquet({quoted(target)})").fetchone()
+    numeric = numbers >= filled > 0
+    found = {"name": name, "filled": filled, "distinct": min(distinct, filled), "numeric": numeric, "few": few}
     if not numeric or not high - low < 1e300:
         return {**found, "steps": 0, "chance": 0.0, "extremes": []}
-    steps = (high - low) * 10 ** min(digits or 0, 17) + 1
-    ends = [[str(digest), int(count)] for digest, count in ends]
-    return {**found, "steps": steps, "chance": min(1.0, 2 * found["distinct"] / steps), "extremes": ends}
+    steps = (high - low) * 10 ** min(digits, 17) + 1
+    sql = f"select e.h, count(*) from read_parquet({quoted(target)}) i join ({' union '.join(ends)}) e on i.c{at} = e.h group by e.h"
+    extremes = [[str(digest), count] for digest, count in base.execute(sql).fetchall()]
+    return {**found, "steps": steps, "chance": min(1.0, 2 * found["distinct"] / steps), "extremes": extremes}
+
+
+def held(folder, about, at):
+    """SQL of the hashes `h` that stand in a column of the data, each at least once."""
+    path = f"{folder}/{about['file']}"
+    if about["columns"][at]["few"]:
+        return f"(select h from read_parquet({quoted(path + FEW_VALUES)}) where c = {at})"
+    return f"(select c{at} h from read_parquet({quoted(path)}))"
 
 
 def of_data(path):
@@ -264,7 +268,7 @@ class Look:
 
     def __init__(self, found, tables, names, owner, totals, place, about, ask):
         self.found, self.tables, self.names, self.owner, self.totals = found, tables, names, owner, totals
-        self.path, self.about = f"{place['path']}/{about['file']}", about
+        self.folder, self.about = place["path"], about
         self.asset = f"{place['name']}/{about['name']}".rstrip("/")
         self.identifiers = {name.casefold().strip() for name in ask.get("identifiers", ())}
         self.few = ask.get("min_count", 10)
@@ -315,16 +319,16 @@ def chance(base, place, file, column_name):
     for about in json.load(open(f"{place['path']}/index.json", encoding="utf-8"))["assets"]:
         for at, one in enumerate(about["columns"]):
             if one["name"] == column_name:
-                hits = base.execute(f"select count(distinct h) from read_parquet({quoted(place['path'] + '/' + about['file'])}) i join m on i.c{at} = m.h").fetchone()[0]
+                hits = base.execute(f"select count(distinct h) from {held(place['path'], about, at)} join m using (h)").fetchone()[0]
     return {"asset": place["name"], "column": column_name, "chance": (hits + 1) / (all_of_it + 2)}
 
 
 def look_up(base, look):
     """Each column's hits, told where there are any; then the rows that point at few records."""
     base.execute("create or replace temp table hits (t int, c int, k int, h ubigint)")
-    index = f"read_parquet({quoted(look.path)})"
+    index = f"read_parquet({quoted(look.folder + '/' + look.about['file'])})"
     for k in range(len(look.about["columns"])):
-        base.execute(f"insert into hits select distinct s.t, s.c, {k}, s.h from {index} i join seen s on i.c{k} = s.h")
+        base.execute(f"insert into hits select distinct s.t, s.c, {k}, s.h from {held(look.folder, look.about, k)} i join seen s using (h)")
     sql = "select t, c, k, count(*), count(*) filter (not s.public), list(s.v order by s.r) filter (not s.public), list(s.r order by s.r) filter (not s.public) from hits join seen s using (t, c, h) group by t, c, k"
     found = base.execute(sql).fetchall()
     best = {}
