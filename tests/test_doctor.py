@@ -2,11 +2,12 @@
 
 import json
 import os
+import sys
 
 import pytest
 from conftest import Town, done, ok, run
 
-from gitqueue.adapters import limits, sandbox
+from gitqueue.adapters import environment, limits, sandbox
 from gitqueue.steps.operate import SANDBOX_USER
 
 
@@ -42,6 +43,19 @@ def test_data_that_nobody_bound_and_a_lost_root_are_named(town: Town) -> None:
     root = ok("git", "rev-list", "--max-parents=0", "approved", cwd=town.repository)
     settings.write_text(text.replace(root, "0" * 39 + "1"))
     assert "not with the pinned root" in town.gitqueue("doctor").out
+
+
+def test_a_machine_without_the_python_of_the_checks_is_told_what_to_install(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "FOLDERS", (str(town.path),))
+    said = town.gitqueue("doctor")
+    assert said.code == 1
+    assert "outputs are checked with the Python that gitqueue runs with" in said.out
+    assert (
+        f"mend it: apt-get install python{sys.version_info[0]}.{sys.version_info[1]}, or install gitqueue" in said.out
+    )
+    assert "gitqueue policy set dependencies.python=" in said.out, "environments are built with what policy names"
 
 
 def test_status_is_one_screen_and_one_document(town: Town) -> None:

@@ -1,6 +1,7 @@
 """A site for years: gc closes what is over, a backup is whole whenever it is taken, recover is the way on."""
 
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -250,6 +251,20 @@ def test_gc_at_will_goes_by_the_sites_own_retention(lived: Town) -> None:
     while "closed rachel/done" not in said:
         said = done(lived.gitqueue("gc")).out
     sound(lived)
+
+
+def test_gc_removes_programs_of_older_versions_that_no_run_names(lived: Town) -> None:
+    spool, run_ = lived.site / "spool", lived.site / "spool" / "rachel+held+1"
+    here = {place.name for place in (*spool.glob("checks-*"), *spool.glob("tools/*"))}
+    assert here, "of this version, used a moment ago"
+    for name in ("checks-older", "checks-waiting", "tools/older", "tools/recent"):
+        (spool / name / "lib").mkdir(parents=True)
+        os.utime(spool / name, (0, time() - (0 if "recent" in name else 8 * 86400)))
+    (run_ / "analysis").mkdir(parents=True)
+    (run_ / "analysis" / "plan.json").write_text(f'{{"programs": "{spool}/checks-waiting"}}')
+    assert tidy.tidy(premises(lived), time()).programs == ("checks-older", "older")
+    left = {place.name for place in (*spool.glob("checks-*"), *spool.glob("tools/*"))}
+    assert left == here | {"checks-waiting", "recent"}
 
 
 def test_a_backup_taken_under_load_brings_up_a_site_that_verifies_and_goes_on(lived: Town, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Protocol
 
-from gitqueue.adapters import executors, files, remains, resources, sandbox
+from gitqueue.adapters import executors, files, programs, remains, resources, sandbox
 from gitqueue.adapters.executors import Executor, local
 from gitqueue.adapters.preparation import Code, Host
 from gitqueue.errors import GitqueueError
@@ -187,7 +187,7 @@ def _tools(host: Host) -> Path:
     """The folder of the analyser and its libraries, made once for each version of them."""
     target = host.environments.parent / "tools" / _version()
     if target.is_dir():
-        return target
+        return programs.use(target)
     target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(dir=target.parent))
     try:

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from gitqueue.adapters import environment, resources
+from gitqueue.adapters import environment, programs, resources
 from gitqueue.adapters.files import write_atomic
+from gitqueue.errors import OperatorNeeded
 from gitqueue.model import Indexed, Inspection, Plan
 
 PROGRAMS = ("check.py", "compare.py", "reading.py")
@@ -27,14 +28,25 @@ KEY, INDEXES = "index-key", "indexes"
 
 def ready(above: Path) -> Inspection:
     """The programs below `above`, laid out now or before. Raises OperatorNeeded where no Python can run them."""
-    python = environment.interpreter(f"{sys.version_info[0]}.{sys.version_info[1]}")
+    runs = python()
     place = above / f"checks-{_version()}"
     if not place.is_dir():
         above.mkdir(mode=0o711, parents=True, exist_ok=True)
         with _alone(above):
             if not place.is_dir():
                 _lay_out(place)
-    return Inspection(str(place), str(python))
+    return Inspection(str(programs.use(place)), str(runs))
+
+
+def python() -> Path:
+    """What the programs run with. Raises OperatorNeeded where this machine has none for them: then no job starts."""
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    try:
+        return environment.interpreter(version)
+    except OperatorNeeded as error:
+        why = f"outputs are checked with the Python that gitqueue runs with, {version}; without it no job starts"
+        step = f"apt-get install python{version}, or install gitqueue with a Python of {environment.FOLDERS[0]}"
+        raise OperatorNeeded(*error.reasons, why, step=step) from error
 
 
 def _version() -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gitqueue.adapters import checks, data, environment, files, resources
+from gitqueue.adapters import checks, data, environment, files, programs, resources
 from gitqueue.adapters.files import lay_out, write_atomic
 from gitqueue.adapters.history import SiteView
 from gitqueue.adapters.objects import Objects
@@ -70,6 +70,7 @@ _AT_HOME = 5 << 30  # bytes of built environments that a person's own machine ke
 def tidy(home: Host, now: float) -> tuple[str, ...]:
     """Remove what `test` built at home, by age and size, as `evict` does at a site; the keys of those that went. What
     was used within the last hour stays: another test may run with it. `now` in seconds since 1970."""
+    programs.evict(home.environments.parent, now)
     return environment.evict(home.environments, _AT_HOME, now) if home.environments.is_dir() else ()
 
 

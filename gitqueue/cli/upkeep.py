@@ -38,7 +38,8 @@ def gc(context: click.Context) -> None:
     wake.wake(site.socket)
     for job in tidied.closed:
         show.say(f"closed {job}")
-    show.say(f"{len(tidied.closed)} jobs closed, {len(tidied.environments)} environments removed")
+    removed = len(tidied.environments) + len(tidied.programs)
+    show.say(f"{len(tidied.closed)} jobs closed, {removed} environments and older programs removed")
 
 
 def _premises(site: "Site") -> "Premises":

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import time
 from typing import Any
 
-from gitqueue.adapters import data, git, limits, mirror, resources, sandbox, vault
+from gitqueue.adapters import checks, data, environment, git, limits, mirror, resources, sandbox, vault
 from gitqueue.adapters.accounts import SANDBOX_USER, close_line, close_to, make_user, make_user_line
 from gitqueue.adapters.edit import edit
 from gitqueue.adapters.files import write_atomic
@@ -85,7 +85,7 @@ class Ailment:
 def examine(site: Site, python: str) -> tuple[Ailment, ...]:
     """Everything that keeps the site from working as it should; `python` is the interpreter that its hooks call."""
     found: list[Ailment] = []
-    for look in (_programs, _accounts, _sandbox, _weaker, _data, _chain, _keys):
+    for look in (_programs, _pythons, _accounts, _sandbox, _weaker, _data, _chain, _keys):
         try:
             found += look(site)
         except GitqueueError as error:
@@ -99,6 +99,18 @@ def _programs(_: Site) -> Iterator[Ailment]:
         yield Ailment(
             f"git is {have}; {'.'.join(map(str, git.OLDEST))} is the oldest that will do", "apt-get install git"
         )
+
+
+def _pythons(site: Site) -> Iterator[Ailment]:
+    """What the checks of outputs run with, and what policy lets environments be built with."""
+    queue = Queue(History(Objects(site.repository)))
+    wanted = queue.history.site(queue.approved).policy.dependencies
+    built = () if wanted.policy == "none" else (partial(environment.interpreter, wanted.python),)
+    for find in (checks.python, *built):
+        try:
+            find()
+        except OperatorNeeded as error:
+            yield Ailment("; ".join(error.reasons), error.step)
 
 
 def _accounts(site: Site) -> Iterator[Ailment]:

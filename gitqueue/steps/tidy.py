@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from gitqueue import refs
-from gitqueue.adapters import archive, git, journal, preparation, turn
+from gitqueue.adapters import archive, git, journal, preparation, programs, turn
 from gitqueue.adapters.objects import EMPTY_TREE
 from gitqueue.adapters.premises import Premises
 from gitqueue.adapters.queue import Job
@@ -30,10 +30,11 @@ _GRACE = "1.day.ago"  # an object that a push or a step wrote a moment ago has n
 
 @dataclass(frozen=True, slots=True)
 class Tidied:
-    """What was done: jobs closed, environments (by key) removed."""
+    """What was done: jobs closed; environments, by key, and older versions of our own programs removed."""
 
     closed: tuple[JobId, ...]
     environments: tuple[str, ...]
+    programs: tuple[str, ...]
 
 
 def tidy(premises: Premises, now: float) -> Tidied:
@@ -45,9 +46,10 @@ def tidy(premises: Premises, now: float) -> Tidied:
         closed = [job.job for batch in rule.batches(due) for job in _close(premises, batch, now)]
         _forget(premises)
         gone = preparation.evict(premises, now)
+        older = programs.evict(premises.site.spool, now)
         for repository in (premises.site.repository, premises.site.vault):
             git.git("gc", "--quiet", f"--prune={_GRACE}", cwd=repository, timeout=_PATIENCE)
-    return Tidied(tuple(closed), gone)
+    return Tidied(tuple(closed), gone, older)
 
 
 @contextmanager
