@@ -377,12 +377,14 @@ def grow(there: Town, count: int) -> str:
     signers = policy.allowed_signers(policy.parse_people(people)).encode()
     both = {policy.PEOPLE: (FILE, people), ".gitqueue/allowed_signers": (FILE, signers)}
     tips = [signed("owen", (first,), objects.put_files(objects.commit(first).tree, both))]
+    moves = []
     for number in range(count):
-        who, fork = f"r{number % REQUESTERS}", tips[-5:][0]
-        folder = {f"jobs/{who}/long-{number}/job.yaml": (FILE, NOTHING)}
-        asked = signed(who, (fork,), objects.put_files(objects.commit(fork).tree, folder))
+        job, fork = refs.JobId(f"r{number % REQUESTERS}", f"long-{number}"), tips[-5:][0]
+        folder = {f"{job.folder}/job.yaml": (FILE, NOTHING)}
+        asked = signed(job.requester, (fork,), objects.put_files(objects.commit(fork).tree, folder))
         tips.append(signed("owen", (tips[-1], asked), objects.put_files(objects.commit(tips[-1]).tree, folder)))
-    move_refs(there.site.repository, [RefMove(refs.APPROVED, first, tips[-1])])
+        moves.append(RefMove(refs.request(job), None, asked))
+    move_refs(there.site.repository, [*moves, RefMove(refs.APPROVED, first, tips[-1])])
     return tips[-1]
 
 

@@ -1,5 +1,7 @@
 """What the objects' adapter works out by itself is what git would have written."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,8 @@ from conftest import ok
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gitqueue import refs
+from gitqueue.adapters.history import History
 from gitqueue.adapters.objects import EMPTY_TREE, Missing, Objects, parse_tree
 from gitqueue.model import FILE, FOLDER, Entry
 
@@ -58,3 +62,70 @@ ODD = {
 def test_a_tree_that_git_would_not_write_is_damaged(data: bytes) -> None:
     with pytest.raises(Missing, match="damaged"):
         parse_tree("0" * 40, data)
+
+
+def test_what_is_written_together_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut leaves an object whole or not at all, in a folder that knows it, be that folder new."""
+    ok("git", "init", "-q", "--bare", ".", cwd=tmp_path)
+    objects, done = Objects(tmp_path), list[tuple[str, str]]()
+    fsync, rename = os.fsync, os.rename
+
+    def synced(descriptor: int) -> None:
+        done.append(("sync", os.readlink(f"/proc/self/fd/{descriptor}")))
+        fsync(descriptor)
+
+    def renamed(old: str, new: str) -> None:
+        rename(old, new)
+        done.append(("name", f"{old} {new}"))
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "rename", renamed)
+    with objects.together():
+        tree = objects.put_files(None, {f"folder/{number}": (FILE, b"%d" % number) for number in range(20)})
+        objects.write_blob(b"")
+        assert not done
+    assert ok("git", "fsck", "--strict", "--no-dangling", cwd=tmp_path) == ""
+    assert len(ok("git", "ls-tree", "-r", tree, cwd=tmp_path).splitlines()) == 20
+    named = [(at, *what.split()) for at, (how, what) in enumerate(done) if how == "name"]
+    assert len(named) == 23
+    for at, aside, name in named:
+        assert ("sync", aside) in done[:at]
+        assert ("sync", str(Path(name).parent)) in done[at:]
+    assert done[-1][0] == "sync"
+    assert ("sync", f"{tmp_path}/objects") in done
+    assert not list((tmp_path / "objects").glob("tmp_*"))
+
+
+def test_objects_for_which_there_is_no_room_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ok("git", "init", "-q", "--bare", ".", cwd=tmp_path)
+    objects = Objects(tmp_path)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="no room"):
+            objects.put_files(None, {"a": (FILE, b"a")})
+    assert [path for path in (tmp_path / "objects").rglob("*") if path.is_file()] == []
+    assert ok("git", "cat-file", "-p", objects.put_files(None, {"b": (FILE, b"b")}), cwd=tmp_path).endswith("b")
+
+
+def test_a_chain_tells_what_brought_each_job_as_its_tip_moves(tmp_path: Path) -> None:
+    ok("git", "init", "-q", "--bare", ".", cwd=tmp_path)
+    objects, jobs = Objects(tmp_path), [refs.JobId("rachel", f"job-{number}") for number in range(6)]
+    history, tips = History(Objects(tmp_path)), [""]
+    for number, job in enumerate(jobs):
+        tree = objects.commit(tips[-1]).tree if tips[-1] else None
+        tree = objects.put_files(tree, {f"{job.folder}/job.yaml": (FILE, b"%d" % number)})
+        for changed in (tree, objects.put_files(tree, {f"{job.folder}/job.yaml": (FILE, b"another")})):
+            above = f"parent {tips[-1]}\n" if tips[-1] else ""
+            who = "owen <owen@uni.example> 1700000000 +0000"
+            raw = f"tree {changed}\n{above}author {who}\ncommitter {who}\n\nn\n"
+            tips.append(objects.write_commit(raw.encode()))
+    assert history.brought(jobs[2], tips[8]) == tips[5]
+    assert history.brought(jobs[5], tips[8]) is None, "it is not there yet"
+    assert [history.brought(job, tips[12]) for job in jobs] == tips[1::2]
+    assert history.brought(jobs[5], tips[10]) is None, "nor in an older chain"

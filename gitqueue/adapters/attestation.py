@@ -25,7 +25,7 @@ def sign(statement: object, key: "Ed25519PrivateKey") -> bytes:
     from securesystemslib.dsse import Envelope
     from securesystemslib.signer import CryptoSigner
 
-    body = json.dumps(statement, indent=1, sort_keys=True).encode()
+    body = json.dumps(statement, sort_keys=True).encode()  # nobody reads it as it stands: it goes in as base64
     envelope = Envelope(body, PAYLOAD_TYPE, {})
     envelope.sign(CryptoSigner(key, _public(key.public_key().public_bytes_raw())))
     return json.dumps(envelope.to_dict(), indent=1, sort_keys=True).encode() + b"\n"

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def python() -> Path:
         raise OperatorNeeded(*error.reasons, why, step=step) from error
 
 
+@cache  # of the programs that this process was started with
 def _version() -> str:
     parts = [sys.version, *(metadata.version(name) for name in LIBRARIES)]
     parts += [(_source() / name).read_text() for name in PROGRAMS]

@@ -2,15 +2,20 @@
 
 import os
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 from gitqueue.errors import GitqueueError, Mistake
 from gitqueue.model import RefMove
 from gitqueue.refs import NONE
+
+if TYPE_CHECKING:
+    import socket
 
 OLDEST = (2, 39)
 
@@ -25,6 +30,11 @@ _FIXED = {
     "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_OPTIONAL_LOCKS": "0",
 }
+
+
+_GIT = ("git", "-c", "safe.directory=*")
+# Who the logs of refs say that it was.
+_AS_RUNNER = {"GIT_COMMITTER_NAME": "gitqueue", "GIT_COMMITTER_EMAIL": "gitqueue@localhost"}
 
 
 class GitFailed(GitqueueError):
@@ -65,7 +75,7 @@ def git(
 
     `largest`: bytes of the largest file that it may write, and that it may say: for what a stranger's machine sends.
     """
-    command: tuple[str, ...] = ("git", "-c", "safe.directory=*", *argv)
+    command: tuple[str, ...] = (*_GIT, *argv)
     if largest is not None:
         command = ("prlimit", f"--fsize={largest}", "--core=0", *command)
     env = {**environment(), **(extra or {})}
@@ -105,20 +115,129 @@ def move_refs(repository: Path, moves: Iterable[RefMove]) -> bool:
     False: one of them was elsewhere. Every ref of the project moves here, or by a push.
     """
     wanted = list(moves)
-    lines = ["start", *(_move_line(move) for move in wanted), "prepare", "commit", ""]
-    answer = git(
-        "update-ref", "--stdin", cwd=repository, ok=(0, 128), stdin="\n".join(lines).encode(), extra=_as_runner()
-    )
-    if answer.code == 0:
+    against = _against(repository, wanted)
+    if against is None:
         return True
     seen = list_refs(repository, *(move.name for move in wanted))
     if all(seen.get(move.name) == move.old for move in wanted):
-        raise GitFailed(f"git could not move {wanted[0].name}: {answer.err.decode('utf-8', 'replace').strip()[:500]}")
+        raise GitFailed(f"git could not move {wanted[0].name}: {against[:500]}")
     return False
 
 
-def _as_runner() -> dict[str, str]:
-    return {"GIT_COMMITTER_NAME": "gitqueue", "GIT_COMMITTER_EMAIL": "gitqueue@localhost"}
+def _against(repository: Path, wanted: Sequence[RefMove]) -> str | None:
+    """What git says against it; None: all have moved."""
+    kept = _movers.get(repository)
+    if kept is not None:
+        return kept.move(wanted)
+    with closing(_Mover(repository)) as mover:
+        return mover.move(wanted)
+
+
+@contextmanager
+def movers(*repositories: Path) -> Iterator[None]:
+    """While the block runs, one git for each of these repositories moves its refs: to start one takes ten times as long
+    as what it does, and a runner has it do that hundreds of times."""
+    mine = {repository: _Mover(repository) for repository in repositories}
+    _movers.update(mine)
+    try:
+        yield
+    finally:
+        for repository, mover in mine.items():
+            del _movers[repository]
+            mover.close()
+
+
+class _Mover:
+    """A `git update-ref --stdin`, which makes one transaction after another until it has to say no to one, and ends;
+    then there is a new one. When its owner dies it ends, too: what was not committed by then is dropped, locks and all.
+    """
+
+    def __init__(self, repository: Path) -> None:
+        self._repository = repository
+        self._one_at_a_time = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._words: IO[bytes] | None = None  # what it says on standard error: a pipe that nobody reads would fill up
+
+    def move(self, wanted: Iterable[RefMove]) -> str | None:
+        """One transaction; what git says against it, None: it is done. Raises GitFailed where nobody can tell."""
+        lines = "".join(f"{_move_line(move)}\n" for move in wanted)
+        with self._one_at_a_time:
+            its = self._ready()
+            try:
+                its.sendmsg([b"start\n"])
+                its.sendall(f"{lines}prepare\ncommit\n".encode())
+                return None if _committed(its) else self._last_words()
+            except TimeoutError as error:
+                self._kill()
+                raise GitFailed(f"git update-ref took more than {_PATIENCE:.0f} s and was stopped") from error
+            except ConnectionError:  # it has ended before it had read all
+                return self._last_words()
+
+    def close(self) -> None:
+        """End it, when it is done with what it does."""
+        with self._one_at_a_time:
+            self._end()
+
+    def _ready(self) -> "socket.socket":
+        if self._process and self._socket and self._process.poll() is None:
+            return self._socket
+        import socket  # 10 ms, and hooks move nothing
+
+        self._end()
+        self._socket, its = socket.socketpair()
+        self._socket.settimeout(_PATIENCE)
+        self._words = TemporaryFile()  # noqa: SIM115 - as long as the process
+        with its:
+            self._process = subprocess.Popen(
+                (*_GIT, "update-ref", "--stdin"),
+                cwd=self._repository,
+                env={**environment(), **_AS_RUNNER},
+                stdin=its.fileno(),
+                stdout=its.fileno(),
+                stderr=self._words,
+                start_new_session=True,  # a Ctrl-C at the runner's terminal is not for it
+            )
+        return self._socket
+
+    def _last_words(self) -> str:
+        """Why it ended. Raises GitFailed where that was no answer of its own."""
+        words, code = self._end()
+        if code != 128:
+            raise GitFailed(f"git update-ref ended with {code}: {words}")
+        return words
+
+    def _kill(self) -> None:
+        if self._process:
+            self._process.kill()
+        self._end()
+
+    def _end(self) -> tuple[str, int | None]:
+        if self._socket:
+            self._socket.close()
+        code = self._process.wait() if self._process else None
+        words = b""
+        if self._words:
+            self._words.seek(0)
+            words = self._words.read()
+            self._words.close()
+        self._process = self._socket = self._words = None
+        return words.decode("utf-8", "replace").strip()[-2000:], code
+
+
+_movers: dict[Path, _Mover] = {}
+_PATIENCE = 60.0
+
+
+def _committed(its: "socket.socket") -> bool:
+    """Read what it says of a transaction; False: it ended instead."""
+    said = b""
+    while not said.endswith(b"commit: ok\n"):
+        block = its.recv(4096)
+        if not block:
+            return False
+        said += block
+    return True
 
 
 def _move_line(move: RefMove) -> str:

@@ -25,6 +25,8 @@ SITE_FOLDER, DATASETS = ".gitqueue", "datasets"
 SITE, PEOPLE, SIGNERS = ".gitqueue/site.yaml", ".gitqueue/people.yaml", ".gitqueue/allowed_signers"
 MOST_LINKS = 500  # that one push may add to the chain
 _LONGEST_THREAD = 1000
+_RECENT = 4  # tips whose lines are kept
+_MOST_BROUGHT = 10_000  # jobs of which is kept what brought them
 _LARGEST_DOCUMENT = 256 * 1024
 _MOST_MOCKS = 10_000  # files of one dataset's mock data
 
@@ -48,6 +50,7 @@ class History:
         self._people: dict[str, People] = {}
         self._sites: dict[tuple[str, ...], SiteView] = {}
         self._chains: dict[str, _ChainIndex] = {}
+        self._way: _Line | None = None
 
     def elsewhere(self, objects: Objects) -> "History":
         """The same for another thread, with its own way to the same repository: what one has read, all have."""
@@ -352,7 +355,17 @@ class History:
         return Approval(job, commit, self.revision(found.parents[1]), folder.id, by, found.date)
 
     def _index(self, chain: str) -> "_ChainIndex":
-        return self._chains.setdefault(chain, _ChainIndex(self.objects.first_parents(chain)))
+        if chain not in self._chains:
+            while len(self._chains) >= _RECENT:  # a runner sees thousands of tips
+                del self._chains[next(iter(self._chains))]
+            self._chains[chain] = _ChainIndex(self.objects.first_parents(chain))
+        return self._chains[chain]
+
+    def brought(self, job: JobId, tip: str) -> str | None:
+        """The newest commit of the chain that ends in `tip` which brought the job's folder in; None: none did."""
+        if self._way is None or not self._way.goes_on(tip):
+            self._way = _Line(self.objects, tip)
+        return self._way.brought(job)
 
     # the conversation
 
@@ -435,3 +448,39 @@ class _ChainIndex:
             if commit in wanted:
                 return ids.index(commit)
         return None
+
+
+class _Line:
+    """Which commit of a chain brought which job: read from the tip down as far as was asked, on as the tip moves."""
+
+    def __init__(self, objects: Objects, tip: str) -> None:
+        self._objects, self._tip = objects, tip
+        self._rest = objects.first_parents(tip)
+        self._brought: dict[JobId, str] = {}
+
+    def brought(self, job: JobId) -> str | None:
+        while job not in self._brought:
+            commit = next(self._rest, None)
+            if commit is None:
+                return None
+            for found in self._jobs(commit):
+                self._brought.setdefault(found, commit)
+        return self._brought[job]
+
+    def goes_on(self, tip: str) -> bool:
+        """Read on up to a later tip; False: it does not follow the one before, or not soon."""
+        later: list[str] = []
+        for commit in islice(self._objects.first_parents(tip), MOST_LINKS):
+            if commit == self._tip:
+                self._brought |= {job: one for one in reversed(later) for job in self._jobs(one)}
+                self._tip = tip
+                return len(self._brought) < _MOST_BROUGHT
+            later.append(commit)
+        return False
+
+    def _jobs(self, commit: str) -> Iterator[JobId]:
+        found = self._objects.commit(commit)
+        before = self._objects.commit(found.parents[0]).tree if found.parents else EMPTY_TREE
+        for path, (old, new) in self._objects.changes(before, found.tree, 3).items():
+            if old is None and new is not None and _is_job_folder(path):
+                yield refs.job_id(path.removeprefix("jobs/"))

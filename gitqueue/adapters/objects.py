@@ -7,17 +7,19 @@ import hashlib
 import re
 from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import pygit2
 from pygit2.enums import RepositoryOpenFlag
 
+from gitqueue.adapters import loose
 from gitqueue.errors import Tampered
 from gitqueue.model import FOLDER, Commit, Entry
 
 _COMMIT, _TREE, _BLOB = 1, 2, 3
-_KINDS = {_COMMIT: "commit", _TREE: "tree"}
+_KINDS = {_COMMIT: "commit", _TREE: "tree", _BLOB: "blob"}
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 Row = tuple[bytes, bytes]  # of a tree: mode, id
 Changes = Mapping[str, tuple[Entry | None, Entry | None]]  # by path: before, after
@@ -47,8 +49,6 @@ class Objects:
         repository."""
         self.path = repository
         flags = RepositoryOpenFlag.FROM_ENV if pushed else RepositoryOpenFlag.NO_SEARCH
-        # libgit2 ignores core.fsync; without this a power cut can leave a ref that points at an empty object.
-        pygit2.settings.enable_fsync_gitdir(True)
         pygit2.option(pygit2.enums.Option.SET_OWNER_VALIDATION, 0)
         self._repository = pygit2.Repository(str(repository), flags)
         self._odb = self._repository.odb
@@ -58,6 +58,8 @@ class Objects:
         self._rows_kept = 0
         self._commits: dict[str, Commit] = {}
         self._changes: dict[tuple[str, str, int], Changes] = {}
+        self._pile: dict[str, bytes] = {}  # objects to be written, by id
+        self._held = False
 
     # reading
 
@@ -240,36 +242,54 @@ class Objects:
             raise Missing(f"the ref {name} is damaged") from error
         return str(found.target) if found is not None else None
 
-    # writing
+    # writing: what a method was given is on the disk when it returns, or when the block around it does
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write all that the block writes at once, at its end: it waits for the disk once. Nothing of it can be read,
+        and no ref may move to it, before."""
+        self._held = True
+        try:
+            yield
+        except BaseException:
+            self._pile.clear()
+            raise
+        finally:
+            self._held = False
+        self._flush()
 
     def write_blob(self, data: bytes) -> str:
-        return str(self._odb.write(_BLOB, data))
+        return self._flushed(self._add(_BLOB, data))
 
     def write_commit(self, raw: bytes) -> str:
-        return str(self._odb.write(_COMMIT, raw))
+        return self._flushed(self._add(_COMMIT, raw))
 
     def write_tree(self, entries: Iterable[Entry]) -> str:
-        ordered = sorted(entries, key=lambda e: e.name.encode(*_NAMES) + (b"/" if e.is_folder else b""))
-        lines = (b"%o %s\0%s" % (e.mode, e.name.encode(*_NAMES), bytes.fromhex(e.id)) for e in ordered)
-        return str(self._odb.write(_TREE, b"".join(lines)))
+        return self._flushed(self._add_tree(entries))
 
     def graft(self, tree: str | None, path: str, entry: Entry | None) -> str:
         """The tree with one path put (the entry's name is the path's last part), or taken out (None)."""
+        return self._flushed(self._graft(tree, path, entry))
+
+    def put_files(self, tree: str | None, files: Mapping[str, tuple[int, bytes]]) -> str:
+        """The tree with files (path -> mode, bytes) written into it; every tree on the way is written once."""
+        return self._flushed(self._put_files(tree, files))
+
+    def _graft(self, tree: str | None, path: str, entry: Entry | None) -> str:
         name, _, rest = path.partition("/")
         there = {e.name: e for e in self.tree(tree)} if tree else {}
         if not rest:
             there.pop(name, None)
             if entry is not None:
                 there[name] = Entry(entry.mode, name, entry.id)
-            return self.write_tree(there.values())
+            return self._add_tree(there.values())
         below = there.pop(name, None)
-        inner = self.graft(below.id if below and below.is_folder else None, rest, entry)
+        inner = self._graft(below.id if below and below.is_folder else None, rest, entry)
         if inner != EMPTY_TREE:
             there[name] = Entry(FOLDER, name, inner)
-        return self.write_tree(there.values())
+        return self._add_tree(there.values())
 
-    def put_files(self, tree: str | None, files: Mapping[str, tuple[int, bytes]]) -> str:
-        """The tree with files (path -> mode, bytes) written into it; every tree on the way is written once."""
+    def _put_files(self, tree: str | None, files: Mapping[str, tuple[int, bytes]]) -> str:
         there = {entry.name: entry for entry in self.tree(tree)} if tree else {}
         below: dict[str, dict[str, tuple[int, bytes]]] = {}
         for path, (mode, data) in files.items():
@@ -277,11 +297,36 @@ class Objects:
             if rest:
                 below.setdefault(name, {})[rest] = mode, data
             else:
-                there[name] = Entry(mode, name, self.write_blob(data))
+                there[name] = Entry(mode, name, self._add(_BLOB, data))
         for name, inner in below.items():
             old = there.get(name)
-            there[name] = Entry(FOLDER, name, self.put_files(old.id if old and old.is_folder else None, inner))
-        return self.write_tree(there.values())
+            there[name] = Entry(FOLDER, name, self._put_files(old.id if old and old.is_folder else None, inner))
+        return self._add_tree(there.values())
+
+    def _add_tree(self, entries: Iterable[Entry]) -> str:
+        ordered = sorted(entries, key=lambda e: e.name.encode(*_NAMES) + (b"/" if e.is_folder else b""))
+        lines = (b"%o %s\0%s" % (e.mode, e.name.encode(*_NAMES), bytes.fromhex(e.id)) for e in ordered)
+        return self._add(_TREE, b"".join(lines))
+
+    def _add(self, kind: int, data: bytes) -> str:
+        """The id of an object, which is written with the next flush unless it is there."""
+        whole = b"%s %d\0%s" % (_KINDS[kind].encode(), len(data), data)
+        oid = hashlib.sha1(whole, usedforsecurity=False).hexdigest()
+        if self._odb.exists(oid):
+            self._odb.write(kind, data)  # makes it young again: git's gc takes what is old and nobody's
+        else:
+            self._pile[oid] = whole
+        return oid
+
+    def _flushed(self, oid: str) -> str:
+        if not self._held:
+            self._flush()
+        return oid
+
+    def _flush(self) -> None:
+        pile, self._pile = self._pile, {}
+        if pile:
+            loose.write(Path(self._repository.path) / "objects", pile)
 
 
 _NAMES = ("utf-8", "surrogateescape")

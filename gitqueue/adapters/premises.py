@@ -30,7 +30,7 @@ class Premises:
     site: Site
     settings: RunnerSettings
     verified: Verified | None = None
-    known: History | None = None  # what other threads have read of the site
+    known: "Premises | None" = None  # another thread's: what it has read of the site
 
     @cached_property
     def objects(self) -> Objects:
@@ -42,11 +42,13 @@ class Premises:
 
     @cached_property
     def history(self) -> History:
-        return self.known.elsewhere(self.objects) if self.known else History(self.objects, self.settings.revoked)
+        known = self.known
+        return known.history.elsewhere(self.objects) if known else History(self.objects, self.settings.revoked)
 
     @cached_property
     def queue(self) -> Queue:
-        return Queue(self.history, verified=self.verified)
+        known = self.known
+        return known.queue.elsewhere(self.history) if known else Queue(self.history, verified=self.verified)
 
     @cached_property
     def forge(self) -> Forge | None:

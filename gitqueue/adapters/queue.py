@@ -20,6 +20,7 @@ from gitqueue.rules.policy import People
 
 REMOTE = "refs/remotes/origin/"
 Verified = Callable[[], str | None]
+_RECENT = 256  # jobs that are kept as they were found to stand
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,13 @@ class Queue:
         self.objects = history.objects
         self._prefix = prefix
         self._verified = verified
+        self._recent: dict[tuple[str | None, ...], Job] = {}
+
+    def elsewhere(self, history: History) -> "Queue":
+        """The same for another thread: what one has found out about jobs, all know."""
+        other = Queue(history, self._prefix, self._verified)
+        other._recent = self._recent
+        return other
 
     def ref(self, name: str) -> str | None:
         """Where a ref of the site stands, by its name at the site."""
@@ -151,7 +159,17 @@ class Queue:
         names = {Kind.REQUEST: refs.request(job), Kind.REVIEW: refs.review(job), Kind.RESULT: refs.result(job)}
         tips = {kind: tip for kind, name in names.items() if (tip := self.ref(name))}
         over = None if tips else self.archived().get(job)
-        return self._job(job, tips) if over is None else self.closed(over)
+        return self._known(job, tips) if over is None else self.closed(over)
+
+    def _known(self, job: JobId, tips: dict[Kind, str]) -> Job:
+        """What is known of a job whose refs, and the chain, stand where they stood."""
+        key = (str(job), self.approved, *(tips.get(kind) for kind in (Kind.REQUEST, Kind.REVIEW, Kind.RESULT)))
+        found = self._recent.get(key)
+        if found is None:
+            found = self._recent[key] = self._job(job, tips)
+            if len(self._recent) > _RECENT:
+                self._recent.pop(next(iter(self._recent)), None)
+        return found
 
     def archived(self) -> dict[JobId, Closed]:
         """What gc closed, as far as it is known here: a clone fetches it when it is asked for."""
@@ -214,12 +232,10 @@ class Queue:
         return manifest.read(job.id, *files)
 
     def approval(self, job: JobId) -> Commit | None:
-        """The commit of the chain that brought the job's folder in; walks down from the tip."""
-        found: str | None = None
-        for commit in self.objects.first_parents(self.approved):
-            if self.objects.at(self.objects.commit(commit).tree, job.folder) is None:
-                break
-            found = commit
+        """The commit of the chain that brought the job's folder in."""
+        if self.objects.at(self.objects.commit(self.approved).tree, job.folder) is None:
+            return None
+        found = self.history.brought(job, self.approved)
         return self.objects.commit(found) if found else None
 
     def run(self, job: Job) -> Iterator[Commit]:

@@ -72,9 +72,10 @@ def keep(premises: Premises, job: JobId, run: Mapping[str, object], left: Mappin
         return there
     name = refs.outputs(job)
     former = premises.vault.ref(name)
-    tree = premises.vault.put_files(None, {path: (FILE, data) for path, data in left.items()})
     parents = [former] if former else []
-    commit = premises.vault_commit(tree, parents, f"outputs of {job}", run, now)
+    with premises.vault.together():
+        tree = premises.vault.put_files(None, {path: (FILE, data) for path, data in left.items()})
+        commit = premises.vault_commit(tree, parents, f"outputs of {job}", run, now)
     if not git.move_refs(premises.site.vault, [RefMove(name, former, commit)]):
         raise Tampered(f"{name} in the vault moved while the runner wrote it: is there a second runner?")
     return commit

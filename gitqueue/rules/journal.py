@@ -75,7 +75,8 @@ def _fields(entry: Entry) -> Iterator[tuple[str, str]]:
 
 def clean(text: str) -> str:
     """One printable line, as an entry may hold it; what a person typed may be anything."""
-    shown = "".join(char if char.isprintable() else f"<U+{ord(char):04X}>" for char in text)
+    plain = text.isprintable()
+    shown = text if plain else "".join(char if char.isprintable() else f"<U+{ord(char):04X}>" for char in text)
     return " ".join(shown.split())[:_LONGEST_REASON]
 
 

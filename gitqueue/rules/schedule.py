@@ -30,7 +30,11 @@ class Room:
 def next_one(waiting: Iterable[JobId], room: Room) -> JobId | None:
     """The job that starts now; None where each must wait. Round robin: of the requesters whose turn it may be, who was
     served longest ago comes first, and of each one's jobs the one that was approved first."""
-    free = [job for job in waiting if not why(job, room)]
+    first: dict[str, JobId] = {}  # beyond doubts, what makes a job wait is its requester's share, or everybody's
+    for job in waiting:
+        if job.requester not in first and job not in room.doubts:
+            first[job.requester] = job
+    free = [job for job in first.values() if not why(job, room)]
     return min(free, key=lambda job: room.turns.get(job.requester, 0), default=None)  # min takes the first of equals
 
 

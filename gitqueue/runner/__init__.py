@@ -7,6 +7,7 @@ Where a forge hosts the site, `hosted` asks it before each pass, and puts out wh
 
 from collections.abc import Callable
 
+from gitqueue.adapters import git
 from gitqueue.adapters.git import GitFailed
 from gitqueue.adapters.judge import Judge
 from gitqueue.adapters.settings import Site
@@ -40,7 +41,8 @@ def serve(site: Site, say: Say, once: bool, cap: Cap = lambda settings: settings
 
     `cap` lowers what the operator's settings allow, for as long as this runner serves.
     """
-    with service.only_one(site), Bell(site.socket) as bell, Judge(site.private) as judge:
+    mine = git.movers(site.repository, site.vault)
+    with service.only_one(site), Bell(site.socket) as bell, Judge(site.private) as judge, mine:
         desk = Desk(site, say, cap)
         with metered(None if once else desk.settings.metrics, desk.stands) as desk.meters:
             desk.premises.executor.prepare()

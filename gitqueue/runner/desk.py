@@ -2,6 +2,7 @@
 
 import os
 import traceback
+from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -11,7 +12,6 @@ from time import monotonic, time
 
 from gitqueue.adapters import journal, memory, vault
 from gitqueue.adapters.executors import Standing
-from gitqueue.adapters.history import History
 from gitqueue.adapters.premises import Premises
 from gitqueue.adapters.settings import Site
 from gitqueue.errors import GitqueueError, Tampered
@@ -45,6 +45,24 @@ def trouble(work: Callable[[], None]) -> str:
     return ""
 
 
+class Starts:
+    """Claims, by when and whose, oldest first; counted as they come and go, not in each pass."""
+
+    def __init__(self) -> None:
+        self._all: deque[tuple[float, str]] = deque()
+        self._counts: Counter[str] = Counter()
+
+    def add(self, at: float, who: str) -> None:
+        self._all.append((at, who))
+        self._counts[who] += 1
+
+    def since(self, when: float) -> "Counter[str]":
+        """How many each requester has had since; what was before is forgotten."""
+        while self._all and self._all[0][0] <= when:
+            self._counts[self._all.popleft()[1]] -= 1
+        return self._counts
+
+
 @dataclass
 class Desk:
     """One site's runner.
@@ -75,7 +93,7 @@ class Desk:
     closed: dict[JobId, tuple[str, str]] = field(default_factory=dict)
     touched: set[JobId] = field(default_factory=set)
     turns: dict[str, int] = field(default_factory=dict)
-    starts: list[tuple[float, str]] = field(default_factory=list)
+    starts: Starts = field(default_factory=Starts)
     asked: set[JobId] = field(default_factory=set)
     ahead: dict[str, "Future[None]"] = field(default_factory=dict)
     unready: dict[tuple[str, JobId], float] = field(default_factory=dict)
@@ -95,15 +113,14 @@ class Desk:
         self._written = self.site.settings_file.read_bytes()
         self.pool = ThreadPoolExecutor(min(self.settings.executor.jobs, STEPS) + 1, thread_name_prefix="job")
         self.ahead_pool = ThreadPoolExecutor(2, thread_name_prefix="ahead")
-        self._known: History | None = None
-        self.premises = self.room()
-        self._known = self.premises.history
+        self._known: Premises | None = None
+        self.premises = self._known = self.room()
         self.done = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.tips = memory.Tips(self.site)
         self.attempts: dict[JobId, int] = {}
-        for claim in vault.claims(self.premises.vault):
+        for claim in sorted(vault.claims(self.premises.vault), key=lambda claim: claim.at):
             self.attempts[claim.job] = max(claim.number, self.attempts.get(claim.job, 0))
-            self.starts.append((claim.at, claim.job.requester))
+            self.starts.add(claim.at, claim.job.requester)
         self.chain = memory.recall(self.site, self.settings.root, self.attempts.keys())
 
     def room(self) -> Premises:
@@ -119,8 +136,7 @@ class Desk:
                 self._written = written
                 self.settings = self.cap(self.site.settings())
                 self._known = None
-                self.premises = self.room()
-                self._known = self.premises.history
+                self.premises = self._known = self.room()
         except (OSError, GitqueueError) as error:
             self.say_once(f"runner.yaml stays as it was: {error}")
 

@@ -22,7 +22,7 @@ def settle(desk: Desk) -> None:
         ref = refs.parse(name)
         if ref and ref.job and desk.premises.queue.ref(name):  # not, where gc took it away
             desk.touched.add(ref.job)
-            desk.asked.add(ref.job)
+            desk.asked |= {ref.job} if ref.kind is not Kind.RESULT else set()
 
 
 def verify_chain(desk: Desk) -> None:
@@ -36,7 +36,8 @@ def verify_chain(desk: Desk) -> None:
             # is new, and for what has not run.
             history = desk.premises.history if desk.chain.tip else History(desk.premises.objects)
             desk.chain = verify.extend(history, desk.chain, desk.settings.root, tip)
-            desk.touched |= {approval.job for approval in desk.chain.approvals}
+            # What was claimed before is looked at by its refs: of a chain that was verified anew, that is nearly all.
+            desk.touched |= {approval.job for approval in desk.chain.approvals if approval.job not in desk.attempts}
         desk.alarm = None
     except verify.Broken as error:
         desk.chain, desk.alarm = error.chain, error
@@ -138,7 +139,9 @@ def _sort(desk: Desk, job: JobId, stand: tuple[str, str]) -> None:
     found = desk.premises.queue.job(job)
     if not found.is_change:
         desk.stand(job, found.state)
-    if found.results is None:
+    if found.closed:
+        desk.open.discard(job)
+    if found.closed or found.results is None:
         return
     if found.result is None or found.state not in FINAL_RUNS:
         desk.open.add(job)

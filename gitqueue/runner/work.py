@@ -103,38 +103,37 @@ def _decided(desk: Desk, job: Job, approval: Approval, result: ResultText) -> bo
 
 def start(desk: Desk) -> bool:
     """Start what waits, in turn, as long as there is room; whether anything was begun."""
-    if desk.stopping or desk.chain.tip is None:
+    if desk.stopping or desk.chain.tip is None or _running(desk).total() >= desk.settings.executor.jobs:
         return False
-    waiting = {run.job: run for run in _waiting(desk)}
+    waiting = {approval.job: (approval, number) for approval, number in _waiting(desk)}
     doubts: dict[JobId, str] = {}
     begun = False
     while waiting and (job := schedule.next_one(waiting, _room(desk, doubts))):
         if doubt := _doubt(desk, job):
             doubts[job] = doubt
         else:
-            begun |= _begin(desk, waiting.pop(job))
+            begun |= _begin(desk, execute.attempt(desk.premises, *waiting.pop(job)))
     return begun
 
 
-def _waiting(desk: Desk) -> Iterator[Attempt]:
-    """First attempts in the chain's order, then those that owners asked to be made again."""
+def _waiting(desk: Desk) -> Iterator[tuple[Approval, int]]:
+    """First attempts in the chain's order, then those that owners asked to be made again; each by its number."""
     for approval in desk.chain.approvals:
         if (approval.job, 1) not in desk.begun and approval.job not in desk.attempts:
-            yield execute.attempt(desk.premises, approval)
+            yield approval, 1
     for job in sorted(desk.open - desk.frozen - desk.busy.keys()):
         found = desk.premises.queue.job(job)
         new = found.state is State.APPROVED and (job, found.attempt + 1) not in desk.begun
         if new and (first := approval_of(desk, found)):
-            yield execute.attempt(desk.premises, first, found.attempt + 1)
+            yield first, found.attempt + 1
 
 
 def _room(desk: Desk, doubts: dict[JobId, str]) -> schedule.Room:
-    desk.starts = [(at, who) for at, who in desk.starts if at > time() - schedule.DAY]
     return schedule.Room(
         jobs=desk.settings.executor.jobs,
         quota=desk.premises.history.site(desk.chain.tip or "").policy.quota,
         running=_running(desk),
-        started=Counter(who for _, who in desk.starts),
+        started=desk.starts.since(time() - schedule.DAY),
         turns=desk.turns,
         doubts=doubts,
         paused=desk.site.paused,
@@ -162,7 +161,7 @@ def _begin(desk: Desk, run: Attempt) -> bool:
         return False
     desk.begun.add((run.job, run.number))
     desk.turns[run.job.requester] = max(desk.turns.values(), default=0) + 1
-    desk.starts.append((time(), run.job.requester))
+    desk.starts.add(time(), run.job.requester)
     return desk.do(run.job, lambda premises: _run(desk, premises, run))
 
 

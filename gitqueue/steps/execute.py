@@ -54,7 +54,8 @@ def claim(premises: Premises, run: Attempt, now: float) -> bool:
     there = premises.vault.ref(name)
     values = {"Job": run.job, "Attempt": run.number, "Approval": run.approval.commit}
     if there is None:
-        there = premises.vault_commit(premises.vault.write_tree(()), [], f"claim {run.job}", values, now)
+        with premises.vault.together():
+            there = premises.vault_commit(premises.vault.write_tree(()), [], f"claim {run.job}", values, now)
         if not git.move_refs(premises.site.vault, [RefMove(name, None, there)]):
             return False
     elif vault.ANNOUNCED in trailers(premises.vault.commit(there).message)[1]:

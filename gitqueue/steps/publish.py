@@ -190,11 +190,10 @@ def _settle(premises: Premises, approval: Approval, result: ResultText, held: di
     if job.result == result:
         return result.state
     folder = approval.job.results_folder
-    tree = premises.objects.put_files(
-        premises.objects.commit(approval.commit).tree,
-        {f"{folder}/{path}": (FILE, data) for path, data in held.items()},
-    )
-    commit = premises.commit(premises.objects, tree, [tip], result.message(approval.job), now)
+    approved = premises.objects.commit(approval.commit).tree
+    with premises.objects.together():
+        tree = premises.objects.put_files(approved, {f"{folder}/{path}": (FILE, data) for path, data in held.items()})
+        commit = premises.commit(premises.objects, tree, [tip], result.message(approval.job), now)
     move = RefMove(name, tip, commit)
     words = (str(result.state), *((str(result.reason),) if result.reason else ()))
     entry = Entry(Event.RESULT, int(now), "runner", job=str(approval.job), moves=(move,), reasons=words)

@@ -94,9 +94,10 @@ def _append(premises: "Premises", entries: Sequence[Entry], now: float) -> None:
     old = tip = premises.objects.ref(refs.AUDIT)
     if not entries:
         return
-    premises.objects.write_tree(())
-    for entry in entries:
-        parents = [tip] if tip else []
-        tip = premises.commit(premises.objects, EMPTY_TREE, parents, message(entry), now)
+    with premises.objects.together():
+        premises.objects.write_tree(())
+        for entry in entries:
+            parents = [tip] if tip else []
+            tip = premises.commit(premises.objects, EMPTY_TREE, parents, message(entry), now)
     if tip and not journal.advance(premises.site.repository, old, tip):
         raise Tampered(f"{refs.AUDIT} moved while the runner wrote it: is there a second runner?")
