@@ -286,6 +286,22 @@ def test_a_rerun_counts_for_the_attempt_that_it_names_alone(town: Town) -> None:
     assert json.loads(town.gitqueue("show", "rachel/job", "--json").out)["run"]["attempt"] == 2
 
 
+def test_a_lock_of_before_the_machine_went_down_is_taken_away_and_another_is_named(town: Town) -> None:
+    asked(town, WRITE.format("means.csv", "a,b\nx,12.5\n"))
+    lock = town.repository / "refs" / "heads" / "results" / "rachel" / "job.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.touch()
+    os.utime(lock, (time.time() - 60,) * 2)
+    stuck = town.once()
+    assert stuck.code == 5, "it is not done"
+    assert f"rm {lock}" in stuck.err
+    assert "1 jobs wait for another try, because a step of theirs failed: rachel/job" in stuck.err
+    assert lock.exists()
+    os.utime(lock, (1, 1))
+    assert f"took away {lock}" in town.serve().err
+    assert state(town, "rachel/job") == ("completed", None)
+
+
 def test_nothing_starts_while_the_site_is_paused_and_status_says_why(town: Town) -> None:
     asked(town, WRITE.format("means.csv", "a,b\nx,12.5\n"))
     done(town.gitqueue("pause", "-m", "moving the disks"))

@@ -17,9 +17,10 @@ from gitqueue import refs
 from gitqueue.adapters import git, journal
 from gitqueue.adapters.objects import EMPTY_TREE
 from gitqueue.adapters.premises import Premises
+from gitqueue.adapters.queue import Queue
 from gitqueue.adapters.settings import Site
 from gitqueue.errors import OperatorNeeded
-from gitqueue.runner import upkeep
+from gitqueue.runner import upkeep, watch
 from gitqueue.runner.desk import Desk as RunnerDesk
 from gitqueue.steps import tidy
 
@@ -145,6 +146,26 @@ def test_a_results_branch_that_somebody_removed_is_an_alarm_though_others_were_c
     assert ended.code == 4
     assert "refs/heads/results/rachel/held has gone" in ended.err
     assert "rachel/done" not in ended.err
+
+
+def test_a_chain_that_is_verified_anew_has_no_closed_job_looked_at(
+    lived: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tidy.tidy(premises(lived), time() + LATER)
+    lived.serve()
+    (lived.site / "private" / "verified.json").unlink()
+    looked: list[str] = []
+    real = Queue.job
+    monkeypatch.setattr(Queue, "job", lambda queue, job: (looked.append(str(job)), real(queue, job))[1])
+    desk = RunnerDesk(Site(lived.site), lambda text, **_: None)
+    for step in (watch.settle, watch.verify_chain, watch.scan, watch.look):
+        step(desk)
+    assert desk.chain.tip == lived.refs()["refs/heads/approved"]
+    assert set(looked) == OPEN
+    closed = refs.job_id("rachel/done")
+    desk.touched.add(closed)
+    watch.look(desk)
+    assert {str(job) for job in desk.open} == {"rachel/held"}
 
 
 def test_nobody_but_the_runner_writes_the_archive(lived: Town) -> None:

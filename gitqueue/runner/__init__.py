@@ -48,6 +48,7 @@ def serve(site: Site, say: Say, once: bool, cap: Cap = lambda settings: settings
             desk.premises.executor.prepare()
             hosting = Hosting(desk, desk.premises.forge) if desk.premises.forge else None
             stop = service.Stop(desk)
+            service.unlock(desk)
             service.tell(desk, "READY=1")
             while not stop.over():
                 if not once:
@@ -59,7 +60,8 @@ def serve(site: Site, say: Say, once: bool, cap: Cap = lambda settings: settings
                     hosting.poke()
             service.tell(desk, "STOPPING=1")
             _close(desk, hosting)
-        return desk.alarm or desk.foreign or (hosting.trouble if hosting else None)
+        trouble = desk.alarm or desk.foreign or (hosting.trouble if hosting else None)
+        return trouble or (desk.unfinished() if once else None)
 
 
 def _pass(desk: Desk, hosting: Hosting | None, once: bool) -> bool:

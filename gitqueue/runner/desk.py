@@ -14,7 +14,7 @@ from gitqueue.adapters import journal, memory, vault
 from gitqueue.adapters.executors import Standing
 from gitqueue.adapters.premises import Premises
 from gitqueue.adapters.settings import Site
-from gitqueue.errors import GitqueueError, Tampered
+from gitqueue.errors import GitqueueError, OperatorNeeded, Tampered
 from gitqueue.refs import JobId
 from gitqueue.rules.journal import Entry, Event
 from gitqueue.rules.lifecycle import OPEN, State
@@ -203,6 +203,17 @@ class Desk:
                 del self.busy[job]
                 self.touched.add(job)
                 step.result()
+
+    def unfinished(self) -> OperatorNeeded | None:
+        """What to say of jobs whose steps failed, and are to be tried again later; None where there are none."""
+        jobs = [str(job) for job in sorted(self.later.keys() - self.closed.keys())]
+        if not jobs:
+            return None
+        named = f"{', '.join(jobs[:5])}{' and others' if len(jobs) > 5 else ''}"
+        why = f"{len(jobs)} jobs wait for another try, because a step of theirs failed: {named}; why stands above"
+        return OperatorNeeded(
+            why, step=f"mend it, and start the runner again; gitqueue serve tries every {RETRY:.0f} s"
+        )
 
     def idle(self) -> bool:
         """Nothing is under way; what failed and may be tried again later does not count."""

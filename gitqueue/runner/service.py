@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
 
-from gitqueue.adapters import limits, systemd
+from gitqueue.adapters import limits, locks, systemd
 from gitqueue.adapters.settings import Site
 from gitqueue.errors import OperatorNeeded
 from gitqueue.rules.lifecycle import State
@@ -51,6 +51,16 @@ class Stop:
             self._desk.say_once(f"{what}; told again, at once: they go on, and the next runner takes them up")
             return False
         return True
+
+
+def unlock(desk: Desk) -> None:
+    """At the start: locks that no living git can have taken go; others that nobody let go of are named."""
+    for repository in (desk.site.repository, desk.site.vault):
+        for lock in locks.left(repository):
+            if locks.release(lock):
+                desk.say(f"took away {lock}, which a git left when this machine went down", level="error")
+            else:
+                desk.say(f"{lock} is in the way of its ref; if no git is at work here: rm {lock}", level="error")
 
 
 def tell(desk: Desk, *words: str) -> None:

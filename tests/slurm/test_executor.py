@@ -4,6 +4,7 @@ import os
 import pwd
 import signal
 import subprocess
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from conftest import ok
 
 from gitqueue.adapters import files
 from gitqueue.adapters.executors import slurm
-from gitqueue.adapters.executors.slurm import Trace, verdict
+from gitqueue.adapters.executors.slurm import Slurm, Trace, verdict
+from gitqueue.rules.documents import Seconds
+from gitqueue.rules.policy import SlurmExecutor
 from slurm.conftest import away, came_to, ended, executor, plan, standing, until
 
 WAITS, RUNS = frozenset({"PENDING"}), frozenset({"RUNNING"})
@@ -61,20 +64,43 @@ def test_what_has_become_of_a_job_without_a_record(states: frozenset[str], trace
 
 
 def test_two_hundred_waiting_jobs_cost_one_question(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = executor(extra=("--hold",))
-    folders = [spool / f"job-{number}" for number in range(200)]
+    seldom = SlurmExecutor(poll=Seconds(60), extra=("--hold",))
+    place, folders = Slurm(seldom), [spool / f"job-{number}" for number in range(200)]
     for folder in folders:
         place.start(folder, plan(folder, "true"))
     asked: list[str] = []
     real = slurm.command
     monkeypatch.setattr(slurm, "command", lambda *words, **more: (asked.append(words[0]), real(*words, **more))[1])
-    for another in (place, executor()):  # the runner that submitted them, and one that finds them
+    for another in (place, Slurm(seldom)):  # the runner that submitted them, and one that finds them
         assert set(another.standings(folders).values()) == {"running"}
+        another._asked["squeue"].result()
         assert asked == ["squeue"]
+        assert set(another.standings(folders).values()) == {"running"}
+        another._asker.shutdown()
+        assert asked == ["squeue"], "asked again at once"
         asked.clear()
-    place.standings(folders)
-    assert asked == [], "asked again at once"
     came_to(*["PENDING"] * 200)
+
+
+def test_a_controller_that_hangs_holds_nobody_up(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, folder, answered, asked = executor(), spool / "job", threading.Event(), list[str]()
+    place.start(folder, plan(folder, "sleep 600"))
+    until((folder / "taken").exists, "the start")
+    real = slurm.command
+
+    def hanging(*words: str, **more: str) -> str:
+        asked.append(words[0])
+        assert answered.wait(30), "the loop waited for the answer"
+        return real(*words, **more)
+
+    monkeypatch.setattr(slurm, "command", hanging)
+    for _ in range(3):
+        assert standing(place, folder) == "running"
+        place.cancel(folder)
+    assert asked == ["squeue"]
+    answered.set()
+    assert ended(place, folder).reason == "cancelled"
+    until(lambda: asked.count("scancel") == 1, "the cancel")
 
 
 def test_a_job_that_was_submitted_twice_runs_once(spool: Path) -> None:

@@ -13,7 +13,8 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -88,6 +89,8 @@ class Slurm:
         self._told: set[tuple[Path, str]] = set()
         self._next = 0.0
         self._one_at_a_time = threading.Lock()
+        self._asker = ThreadPoolExecutor(1, thread_name_prefix="slurm")
+        self._asked: dict[str, Future[None]] = {}
 
     def prepare(self) -> None:
         """Raises OperatorNeeded where there is no Slurm to submit to."""
@@ -107,13 +110,14 @@ class Slurm:
                 self._submit(folder)
 
     def standings(self, folders: Iterable[Path]) -> dict[Path, Standing]:
-        """One query for all, and that not more often than every `poll` seconds: an end is seen by its record."""
+        """One query for all, and that not more often than every `poll` seconds: an end is seen by its record.
+
+        Nobody waits for the answer: where Slurm takes its time, or hangs, they stand as they stood before.
+        """
         found = {folder: _by_files(folder) for folder in folders}
         running = [folder for folder, standing in found.items() if standing == "running"]
         if running and time.monotonic() >= self._next:
-            self._look(running)
-            self._next = time.monotonic() + self._settings.poll
-            found |= {folder: _by_files(folder) for folder in running}  # a record may have come, or we wrote it
+            self._ask("squeue", lambda: self._look_once(running))
         dead = {folder for folder in running if self._verdicts.get(folder) == "dead" and found[folder] == "running"}
         return found | dict.fromkeys(dead, "dead")
 
@@ -122,9 +126,23 @@ class Slurm:
         with suppress(FileNotFoundError):
             if not (folder / "cancel").exists():
                 files.write_atomic(folder / "cancel", b"")
+            self._ask(f"scancel {folder}", lambda: self._call_off(folder))
+
+    def _call_off(self, folder: Path) -> None:
+        with suppress(FileNotFoundError):
             self._scancel(folder, "--state=PENDING")
             if time.time() - (folder / "cancel").stat().st_mtime > PATIENCE:
                 self._scancel(folder)
+
+    def _ask(self, what: str, question: Callable[[], None]) -> None:
+        """Have Slurm asked beside the loop, which a controller that hangs would hold up. What is being asked already is
+        not asked again; what went wrong is raised when the same is asked the next time."""
+        former = self._asked.get(what)
+        if former is None or former.done():
+            self._asked = {name: one for name, one in self._asked.items() if name != what and not one.done()}
+            self._asked[what] = self._asker.submit(question)
+            if former is not None:
+                former.result()
 
     # submitting
 
@@ -185,6 +203,12 @@ class Slurm:
         return tuple(f"--{name}={value}" for name, value in wanted.items() if value)
 
     # looking
+
+    def _look_once(self, folders: Iterable[Path]) -> None:
+        try:
+            self._look(folders)
+        finally:
+            self._next = time.monotonic() + self._settings.poll
 
     def _look(self, folders: Iterable[Path]) -> None:
         """Ask Slurm, and do what follows for the jobs that will leave no record of their own."""
