@@ -148,9 +148,3 @@ def test_a_function_runs_at_home_and_at_the_site_and_its_value_comes_back(
     assert json.loads((tmp_path / "site/result.json").read_text()) == {"mean": 22.9, "n": 60}
     shown = done(rachel.gitqueue("show", "--sandbox")).out
     assert "/opt/gitqueue/entry.py main.py:analyse table=cancer/features.csv" in shown
-
-
-def test_the_function_template_is_ready_to_run(rachel: Desk) -> None:
-    done(rachel.gitqueue("new", "mine", "--template", "function"))
-    done(rachel.gitqueue("check"))
-    assert "outputs    result.json (" in done(rachel.gitqueue("test")).out

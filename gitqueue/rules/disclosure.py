@@ -214,6 +214,16 @@ def _small_counts(look: Look) -> Iterator[Found]:
     yield from _too_few(look, few, "counts of people are")
 
 
+def _unrounded(look: Look) -> Iterator[Found]:
+    """Where policy asks for it: exact counts can be subtracted from those of another table, of any job or year."""
+    to = look.rules.rounding
+    exact = [grid.named(row, at) for grid in look.grids for (row, at), value in grid.counts.items() if value % to]
+    exact += [f"{one.where}: {one.text}" for one in look.content.phrases if one.number % to]
+    if exact:
+        reason = f"{len(exact)} counts are not rounded to {to}, as the site's policy asks"
+        yield Found(reason, f"round all counts to {to}, before anything else is made of them", tuple(exact[:_SHOWN]))
+
+
 def _small_shares(look: Look) -> Iterator[Found]:
     """A percentage of a known number is a count, too."""
     few = [cell for grid in look.grids for cell in _share_cells(grid, look.rules.min_count)]
@@ -290,6 +300,7 @@ _CHECKS: tuple[Callable[[Look], Iterator[Found]], ...] = (
     _private_rows,
     _extremes,
     _small_counts,
+    _unrounded,
     _small_shares,
     _given_away,
     _differences,

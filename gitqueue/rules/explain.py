@@ -24,7 +24,8 @@ def sentences(policy: Policy) -> Iterator[str]:
     yield f"Outputs may be of the types {', '.join(policy.outputs.types)}."
     yield (
         f"A number in an output stands for {policy.outputs.min_count} people or more, and a table has at most"
-        f" {policy.outputs.rows} rows; checks look for what breaks this, or stands in the private data."
+        f" {policy.outputs.rows} rows{_rounding(policy.outputs.rounding)};"
+        " checks look for what breaks this, or stands in the private data."
     )
     yield {
         "auto": "Outputs that every check could read and passed go back at once; the others wait for an owner.",
@@ -35,3 +36,7 @@ def sentences(policy: Policy) -> Iterator[str]:
         "plain": "Results are plain: whoever may read the site's repository may read them.",
     }[policy.results]
     yield f"A requester may have {policy.quota.running} jobs running at once."
+
+
+def _rounding(to: int) -> str:
+    return f"; counts are rounded to {to}" if to > 1 else ""

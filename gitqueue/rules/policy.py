@@ -96,13 +96,14 @@ class OutputRules(Strict, frozen=True, kw_only=True):
     """What the disclosure checks go by; docs/disclosure.md says where the numbers come from.
 
     `rows` of one table; `min_count` people behind a number; `unique_rows`: from so many on, a column that differs in
-    nearly every row is a list of people.
+    nearly every row is a list of people; `rounding`: of what counts must be multiples, 1 where they may be exact.
     """
 
     types: tuple[Suffix, ...] = (".csv", ".json", ".txt", ".md", ".png", ".npy", ".html")
     rows: Count = 5000
     min_count: Count = 10
     unique_rows: Count = 50
+    rounding: Count = 1
 
 
 class Rehearsal(Strict, frozen=True, kw_only=True):

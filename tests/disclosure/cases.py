@@ -59,6 +59,7 @@ class Case:
     files: Mapping[str, bytes]
     seen: frozenset[str] = frozenset()
     alarms: frozenset[str] = field(default=frozenset())  # false ones that we know of, and explain
+    rounding: int = 1
 
 
 def column(name: str) -> list[str]:
@@ -164,6 +165,8 @@ HONEST = (
         alarms=frozenset({"near_unique"}),
     ),
     Case("one number", {"answer.txt": b"14.05\n"}),
+    Case("a whole number that may count people", {"answer.txt": b"7\n"}, alarms=frozenset({"small_counts"})),
+    Case("counts as policy has them rounded", {"regions.csv": crosstab(to5), "report.md": SAFE.encode()}, rounding=5),
     Case("the same counts twice", {"a.csv": means(), "b.csv": means()}),
     Case(
         "shares of large groups", {"s.csv": table([("F", 410, 36.5), ("M", 390, 38.1)], ("sex", "n", "pct_malignant"))}
@@ -256,6 +259,8 @@ LEAKING = (
     Case("a small count in JSON", {"r.json": b'{"F": 412, "M": 385, "X": 3}'}, see("small_counts")),
     Case("a small count in a sentence", {"r.txt": b"Of these, only 4 patients had died.\n"}, see("small_counts")),
     Case("a small count in Markdown", {"r.md": b"| sex | n |\n| --- | --- |\n| F | 412 |\n| X | 3 |\n"}, see("small_counts")),
+    Case("exact counts where policy has them rounded", {"sex.csv": table([("F", 412), ("M", 388)], ("sex", "n"))}, see("unrounded"), rounding=5),
+    Case("an exact count in a sentence", {"r.txt": b"We saw 803 patients.\n"}, see("unrounded"), rounding=5),
     Case("a percentage of few", {"r.csv": table([("F", 40, 10.0), ("M", 390, 38.1)], ("sex", "n", "pct_dead"))}, see("small_shares")),
     Case(
         "a suppressed count that a total gives away",

@@ -45,7 +45,7 @@ class Bench:
             Collected(Output(name, len(data), sha256(data).hexdigest()), found.get(f"{number}/{name}"))
             for name, data in case.files.items()
         ]
-        return disclosure.judge(collected, IDENTIFIERS, OutputRules())
+        return disclosure.judge(collected, IDENTIFIERS, OutputRules(rounding=case.rounding))
 
     def run(self, program: str, *words: str) -> bytes:
         """Outside any sandbox: that is tested elsewhere."""

@@ -1,6 +1,7 @@
 """The same checks at a real site: on mock data at home, on real data at the site, and who is told what."""
 
 import json
+import re
 
 import pytest
 from conftest import Town, done, ok
@@ -42,3 +43,14 @@ def test_an_id_in_a_sentence_is_seen_at_home_and_held_at_the_site_and_only_owner
     town.serve()
     assert json.loads(done(town.gitqueue("outputs", "rachel/second", "--json")).out)["flags"] == told["flags"]
     assert [path.stat().st_mtime_ns for path in (town.site / "private" / "indexes").glob("*/0.parquet")] == [written]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["python", "function", "shell", "r"])
+def test_a_template_runs_as_it_is_and_nothing_of_it_would_be_held(town: Town, kind: str) -> None:
+    rachel = town.desk("rachel")
+    done(rachel.gitqueue("new", "mine", "--template", kind))
+    done(rachel.gitqueue("check"))
+    said = done(rachel.gitqueue("test")).out
+    assert re.search(r"outputs +(summary\.csv|counts\.csv|result\.json) \(", said)
+    assert "to mend it" not in said

@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 
 from gitqueue.model import Output
@@ -116,6 +117,14 @@ def test_the_same_count_a_few_people_apart_in_two_outputs_is_a_difference() -> N
     assert flags("some.csv", table(("age", "n"), ("F", "409"), ("X", "389")), one) == ["differences"]
 
 
+def test_exact_counts_wait_only_where_policy_has_them_rounded() -> None:
+    content = table(("sex", "n"), ("F", "412"), ("M", "385"), ("X", "0"))
+    rounded = msgspec.structs.replace(RULES, rounding=5)
+    found = judge([Collected(Output("a.csv", 1, ""), content)], (), rounded)
+    assert [(flag.check, flag.cells) for flag in found] == [("unrounded", ("F: n = 412",))]
+    assert judge([Collected(Output("a.csv", 1, ""), content)], (), RULES) == ()
+
+
 @pytest.mark.parametrize(("status", "expected"), [("pass", []), ("fail", ["acro"]), ("review", ["acro"])])
 def test_the_word_of_acro_holds_back_what_it_names(status: str, expected: list[str]) -> None:
     record = Collected(
@@ -133,7 +142,7 @@ def test_every_flag_says_how_to_mend_it_and_names_its_cells() -> None:
 
 
 def test_every_check_is_in_the_table() -> None:
-    tried = {check for _, _, expected in TABLE for check in expected} | {"differences", "acro"}
+    tried = {check for _, _, expected in TABLE for check in expected} | {"differences", "acro", "unrounded"}
     assert tried == set(NAMES)
 
 
