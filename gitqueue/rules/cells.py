@@ -36,6 +36,12 @@ _SUPPRESSED = re.compile(
     r"(?i)(?:[<≤]\s*=?\s*\d+|\d+\s*(?:to|-)\s*\d+|\*+|\[?(?:redacted|suppressed|low|c|x|z)\]?|\.\.|[-–—]|na|nan|n/a|null|none|)"
 )
 _WHOLE = re.compile(r"(\d{1,3}(?:[, _]\d{3})+|\d{1,15})(?:\.0*)?")
+_POWER = re.compile(r"\d(?:\.\d{1,15})?[eE]\+?\d{1,2}")
+_WITH_SHARE = re.compile(r"([^()]{1,20})\(\s*[<≤]?\s*\d*\.?\d*\s*%\s*\)")  # 3 (0.4 %)
+_RANGE = re.compile(r"(\d{1,9})\s*(?:to|[-–])\s*(\d{1,9})")
+_BELOW = re.compile(r"(<|≤|<\s*=)\s*(\d{1,9})")
+_NARROW = 3
+_MARKS = "*_`†‡ "  # around a cell, in Markdown and in papers
 _NUMBER = re.compile(r"[-+]?(?:\d[\d, _]*)?(?:\.\d*)?(?:[eE][-+]?\d+)?%?")
 
 
@@ -48,8 +54,17 @@ def words(name: str) -> frozenset[str]:
 
 def whole(text: str) -> int | None:
     """A count, as people and programs write one."""
-    match = _WHOLE.fullmatch(text.strip())
-    return int(re.sub(r"[, _]", "", match[1])) if match else None
+    bare = text.strip(_MARKS)
+    match = _WHOLE.fullmatch(bare)
+    if match:
+        return int(re.sub(r"[, _]", "", match[1]))
+    return int(float(bare)) if _POWER.fullmatch(bare) and float(bare).is_integer() else None
+
+
+def counted(text: str) -> int | None:
+    """The number of people of a cell that says their share, too: `3 (0.4%)`."""
+    match = _WITH_SHARE.fullmatch(text.strip(_MARKS))
+    return whole(match[1]) if match else None
 
 
 def number(text: str) -> float | None:
@@ -61,6 +76,15 @@ def number(text: str) -> float | None:
 
 def suppressed(text: str) -> bool:
     return _SUPPRESSED.fullmatch(text.strip()) is not None
+
+
+def narrow(text: str) -> bool:
+    """Whether what stands for a small count leaves three numbers, or fewer, that it can be: `<4`, `3-4`."""
+    bare = text.strip(_MARKS)
+    if match := _RANGE.fullmatch(bare):
+        return 0 <= int(match[2]) - int(match[1]) < _NARROW
+    match = _BELOW.fullmatch(bare)
+    return match is not None and 0 < int(match[2]) - (match[1] == "<") <= _NARROW
 
 
 def rounded(values: list[int]) -> bool:
@@ -83,12 +107,26 @@ class Grid:
         return tuple(at for at in range(len(self.table.columns)) if self._counts(at))
 
     @cached_property
+    def narrow(self) -> tuple[tuple[int, int], ...]:
+        """Cells for small counts that say nearly which."""
+        columns = [
+            at for at, name in enumerate(self.table.columns) if at in self.count_columns or _counting(words(name))
+        ]
+        return tuple((row, at) for row in range(len(self.rows)) for at in columns if narrow(self.cell(row, at)))
+
+    @cached_property
     def counts(self) -> Mapping[tuple[int, int], int]:
         """Every cell that holds a number of people, by row and column."""
         by_column = [(row, at) for row in range(len(self.rows)) for at in self.count_columns]
         by_row = [(row, at) for row in self.count_rows for at in range(len(self.table.columns))]
-        cells = ((row, at, whole(self.cell(row, at))) for row, at in dict.fromkeys((*by_column, *by_row)))
-        return {(row, at): value for row, at, value in cells if value is not None}
+        found = {(row, at): whole(self.cell(row, at)) for row, at in (*by_column, *by_row)}
+        found |= {
+            (row, at): counted(cell)
+            for row, cells in enumerate(self.rows)
+            for at, cell in enumerate(cells)
+            if "%" in cell
+        }
+        return {place: value for place, value in found.items() if value is not None}
 
     @cached_property
     def count_rows(self) -> tuple[int, ...]:
@@ -123,9 +161,11 @@ class Grid:
     def _counts(self, at: int) -> bool:
         cells = [self.cell(row, at) for row in range(len(self.rows)) if row not in self.count_rows]
         values = [whole(cell) for cell in cells if not suppressed(cell)]
+        said = words(self.table.columns[at])
+        if _counting(said):  # by its name: then one cell that is none does not hide the others
+            return any(value is not None for value in values)
         if not values or any(value is None for value in values):
             return False
-        said = words(self.table.columns[at])
         if said & LABELS or said & COUNTS:
             return _counting(said)
         # Of several rows, the first column is what they are called: 0, 1, 2 or codes.

@@ -161,8 +161,10 @@ def _repeated_rows(look: Look) -> Iterator[Found]:
 
 
 def _private_values(look: Look) -> Iterator[Found]:
-    for match in _matches(look, "values"):
-        if _is_private(match):
+    found = [match for match in _matches(look, "values") if _is_private(match)]
+    upright = {(match.where, match.private) for match in found if not match.turned}
+    for match in found:
+        if not match.turned or (match.where, match.private) not in upright:
             yield Found(
                 f"{match.hits} of {match.of} values {_of(match)} stand in the private column {match.private!r}",
                 "write aggregates over groups, and round them",
@@ -174,7 +176,7 @@ def _private_rows(look: Look) -> Iterator[Found]:
     for match in _matches(look, "rows"):
         hidden = _hidden_rows(look, match)
         rows = [row for row, _, _ in match.cells if row not in hidden]
-        if rows:
+        if rows or match.hits > len(match.cells):  # only the first are told
             few = f"fewer than {look.rules.min_count} records of {match.private}"
             yield Found(
                 f"{match.hits - (len(match.cells) - len(rows))} of {match.of} rows point at {few} by {match.column}",
@@ -210,6 +212,7 @@ def _small_counts(look: Look) -> Iterator[Found]:
         for (row, at), value in grid.counts.items()
         if 0 < value < look.rules.min_count
     ]
+    few += [grid.named(row, at) for grid in look.grids for row, at in grid.narrow]
     few += [f"{one.where}: {one.text}" for one in look.content.phrases if 0 < one.number < look.rules.min_count]
     yield from _too_few(look, few, "counts of people are")
 
@@ -352,13 +355,16 @@ def _of(match: Match) -> str:
 
 
 def _row(match: Match, row: int) -> str:
-    return f"column {row}" if match.turned else f"line {row}" if match.where == "the text" else f"row {row}"
+    if match.where == "the text":
+        return f"line {row}" if row else "its name"
+    return f"column {row}" if match.turned else f"row {row}"
 
 
 def _hidden_rows(look: Look, match: Match) -> set[int]:
-    """Rows that name a small group, and whose numbers were left out: as it should be done."""
+    """Rows that name a small group, and whose numbers were left out: as it should be done. Where most rows do so, the
+    rows themselves are what it tells."""
     tables = [grid for grid in look.grids if grid.table.where == match.where]
-    return {
+    rows = {
         row + 1
         for grid in tables
         for row in range(len(grid.rows))
@@ -367,6 +373,7 @@ def _hidden_rows(look: Look, match: Match) -> set[int]:
         and not any(cells.number(cell) is not None for at, cell in enumerate(grid.rows[row]) if at and "." in cell)
         and not any((row, at) in grid.counts for at in grid.count_columns)
     }
+    return rows if 2 * len(rows) <= sum(len(grid.rows) for grid in tables) else set()
 
 
 def _extreme_cells(grid: Grid) -> Iterator[str]:

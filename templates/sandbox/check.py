@@ -7,6 +7,7 @@ OUTPUT bytes; what it cannot read to its end, it says so, and somebody looks at 
 compare with (`compare.py`).
 """
 
+import csv
 import json
 import os
 import sys
@@ -39,9 +40,15 @@ def files(top):
 
 
 def looked_at(path, name):
+    found = attempted(path)
+    reading.take(found, name, "its name,", 0)  # it leaves with the file
+    return found
+
+
+def attempted(path):
     try:
         return reading.read(path)
-    except (ValueError, LookupError, TypeError, SyntaxError, RecursionError, MemoryError, OSError) as error:
+    except (csv.Error, ValueError, LookupError, TypeError, SyntaxError, RecursionError, MemoryError, OSError) as error:
         return reading.Found("unreadable", unreadable=f"{type(error).__name__}: {error}"[:200])
 
 

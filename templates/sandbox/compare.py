@@ -22,7 +22,8 @@ import duckdb
 import reading
 
 SAMPLE = 5000  # rows of a table that are compared; policy lets few tables be larger
-PROBED = 64  # columns of a table, and of an asset, that are compared
+PROBED = 500  # columns of a table that are compared; one of more is not read to its end (`reading.MOST`)
+TURNED = 64  # rows of a table that is also looked at on its side
 SHOWN = 20  # cells that are named
 EMPTY = "('', 'na', 'nan', '-nan', 'none', 'null', 'n/a', '-', 'inf', '+inf', '-inf')"  # nobody's value
 COLUMNS = 256  # of an asset, that are indexed
@@ -287,7 +288,7 @@ class Look:
 def cells(base, tables, key):
     """Every cell by its hash, small tables also turned on their side."""
     base.execute(f"create temp table cells as select t, r, c, {hashed('n', key)} h, v from (select *, {norm('v')} n from raw) where n is not null")
-    small = [str(2 * number) for number, table in enumerate(tables) if len(table.columns) > 1 and table.rows <= PROBED]
+    small = [str(2 * number) for number, table in enumerate(tables) if len(table.columns) > 1 and table.rows <= TURNED]
     if small:
         base.execute(f"insert into cells select t + 1, c + 1, r - 1, h, v from cells where t in ({', '.join(small)})")
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import unicodedata
 from dataclasses import dataclass, field
 
 HEAD = 1 << 16  # bytes that a type is told by
@@ -16,13 +17,24 @@ DEPTH = 50
 DELIMITERS = "\t,;|"
 OWN = ((b"\x93NUMPY", "npy"), (b"PAR1", "parquet"), (b"%PDF-", "pdf"))  # that puremagic does not know, or not surely
 IN_TEXT = frozenset((".html", ".htm", ".rtf", ".eps", ".ps", ".xml", ".svg", ".docbook"))  # text that is more than text
+PLAIN = re.compile(r"[-+]?\d*\.?\d*(?:[eE][-+]?\d+)?|[^\W_]*")  # a cell that is one number, or one word
 LONG = re.compile(r"[^\s,;|\"'()\[\]{}<>]{32,}")
 HEX = re.compile(r"[0-9a-fA-F]{32,}")
 WORD = re.compile(r"[^\s,;|\"'()\[\]{}<>=:*`#]+")
+PART = re.compile(r"\d+(?:\.\d+)?|[^\W_]+")  # of a word: 14.13 of `14.13mm`, P123 of `/people/P123_x`
+CODE = re.compile(r"[A-Z]{1,3}[0-9]{4,}|[a-z]{1,3}[0-9]{4,}")  # an id inside a word: P1234567 of `patientP1234567x`
+DECIMAL = re.compile(r"(?<![\d,])\d+,\d+(?![\d,])")  # as half of the world writes 14.13
+PACKED = re.compile(r"[0-9A-Za-z+/]{12,31}(?![0-9A-Za-z+/])=*")
+FEWEST = 4  # packed words of a file that are no accident
+FIGURES = {word: number for number, word in enumerate(("one", "two", "three", "four", "five", "six", "seven", "eight", "nine"), 1)}
+PEOPLE = (
+    "(?:patients?|people|persons?|individuals?|cases?|women|woman|men|man|boys?|girls?|children|child|deaths?"
+    "|participants?|subjects?|donors?|residents?|adults?|respondents?|records?|events?)"
+)
 PHRASE = re.compile(
     r"(?i)\b(?:n|count|total)\s*(?:=|:|of|is|was)\s*(?P<a>\d{1,9})\b(?![.\d%])"
-    r"|(?<![\d.,])(?P<b>\d{1,9})\s+(?:\w+\s+){0,2}?(?:patients?|people|persons?|individuals?|cases?|women|woman|men|man|boys?|girls?|children|child|deaths?"
-    r"|participants?|subjects?|donors?|residents?|adults?|respondents?|records?|events?)\b"
+    rf"|(?<![\d.,])(?P<b>\d{{1,9}})\s+(?:\w+\s+){{0,2}}?{PEOPLE}\b"
+    rf"|\b(?P<c>{'|'.join(FIGURES)})\s+(?:\w+\s+)??{PEOPLE}\b"
 )
 
 
@@ -72,8 +84,9 @@ class Found:
     unreadable: str = ""
 
     def document(self):
-        if len(self.names) > MOST or len(self.tables) > MOST:
-            self.unreadable = self.unreadable or f"more than {MOST} names or tables"
+        told = (self.names, self.tables, self.long, self.phrases, self.matches, *(table.columns for table in self.tables))
+        if any(len(one) > MOST for one in told):  # what is left out here could be what matters
+            self.unreadable = self.unreadable or f"more than {MOST} names, columns, tables, phrases or finds"
         found = {
             "type": self.kind,
             "tables": [table.document() for table in self.tables[:MOST]],
@@ -100,7 +113,7 @@ def read(path):
     if size > WHOLE:
         return Found("text", unreadable="too large to be read")
     with open(path, encoding="utf-8-sig", newline="") as file:
-        text = file.read()
+        text = plain(file.read())
     if control(text):
         return Found("unknown-binary")
     found = as_json(text) or as_table(text, delimiter) or as_text(text)
@@ -144,6 +157,14 @@ def utf8(head, more):
 
 def control(text):
     return re.search(r"[\x00-\x08\x0b\x0e-\x1f\x7f]", text) is not None
+
+
+def plain(text):
+    """Without characters that nobody sees, and each of the others in its plainest form: digits as digits."""
+    if text.isascii():
+        return text
+    text = unicodedata.normalize("NFKC", text)
+    return text.translate({ord(one): None for one in set(text) if unicodedata.category(one) in ("Cf", "Cs")})
 
 
 def tabular(text, more):
@@ -213,7 +234,15 @@ def grid(where, rows):
     """A table whose first row names the columns."""
     width = max(map(len, rows))
     padded = [[*row, *[""] * (width - len(row))] for row in rows]
+    if headless(padded[0]):
+        return Table(where, [""] * width, padded, len(padded))
     return Table(where, padded[0], padded[1:], len(padded) - 1)
+
+
+def headless(row):
+    """Whether a first row is no head: it has a number, but those of years or classes, which rise."""
+    numbers = [float(cell) for cell in row if re.fullmatch(r"-?\d{1,15}(?:\.\d*)?", cell.strip())]
+    return any(numbers) and (len(numbers) == 1 or any(one >= other for one, other in zip(numbers, numbers[1:])))
 
 
 # JSON
@@ -228,6 +257,8 @@ def as_json(text):
         document = json_lines(text)
     if document is None:
         return None
+    if "\\u" in text:  # what was escaped is looked at as what it is
+        document = json.loads(plain(json.dumps(document, ensure_ascii=False)))
     found = Found("json")
     walk(document, "", 0, found)
     found.acro = acro(document)
@@ -343,12 +374,31 @@ def as_text(text):
     for number, rows in runs(lines):
         found.tables.append(grid(f"line {number}", rows))
         found.names.update(dict.fromkeys(rows[0]))
+    found.tables += [] if found.tables else uniform(lines)
     for number, line in enumerate(lines, 1):
-        for word in WORD.findall(line):
-            found.words.setdefault(word.strip(".!?"), number)
-        for match in PHRASE.finditer(line):
-            found.phrases.append({"where": f"line {number}", "text": short(match[0]), "number": int(match["a"] or match["b"])})
+        take(found, line, "line", number)
     return found
+
+
+def take(found, text, where, number):
+    """Words, their parts, and numbers of people, of a line or a cell."""
+    for word in WORD.findall(text):
+        found.words.setdefault(word.strip(".!?"), number)
+        if not word.isalnum() or not word.isalpha():
+            for part in (*PART.findall(word), *CODE.findall(word)):
+                found.words.setdefault(part, number)
+    for figure in DECIMAL.findall(text):
+        found.words.setdefault(figure.replace(",", "."), number)
+    for match in PHRASE.finditer(text):
+        people = int(match["a"] or match["b"] or FIGURES[match["c"].lower()])
+        found.phrases.append({"where": f"{where} {number}", "text": short(match[0]), "number": people})
+
+
+def uniform(lines):
+    """The table that a text is whose lines all have the same number of parts, whatever stands between them."""
+    rows = [PART.findall(line) for line in lines if line.strip()]
+    widths = {len(row) for row in rows}
+    return [grid("", rows)] if len(rows) >= FEWEST and len(widths) == 1 and widths != {1} and widths != {0} else []
 
 
 def runs(lines):
@@ -384,7 +434,11 @@ def cut_at(delimiter):
     return lambda line: [cell.strip() for cell in line.split(delimiter)]
 
 
-CUTS = (piped, *(cut_at(delimiter) for delimiter in DELIMITERS), cut_at("  "), str.split)
+def spaced(line):
+    return re.sub(r"^\s*(?:\d{1,3}[.)]|[-*])\s+", "", line).split()  # without the number of a list's item
+
+
+CUTS = (piped, *(cut_at(delimiter) for delimiter in DELIMITERS), cut_at("  "), spaced)
 
 
 # all of it
@@ -393,8 +447,23 @@ CUTS = (piped, *(cut_at(delimiter) for delimiter in DELIMITERS), cut_at("  "), s
 def scan(found, text):
     """Words that are too long to be words, as text that hides something is."""
     long_words(found, text.splitlines())
+    packed(found, text)
     if found.kind != "text" and found.kind != "markdown":
         sentences(found)
+
+
+def packed(found, text):
+    """Many words that are none, each too short to be told alone: hex and base64, broken into pieces."""
+    words = [match[0] for match in PACKED.finditer(text) if mixed(match[0])]
+    if len(words) >= FEWEST:
+        whole = "".join(words)
+        found.long.append({"where": f"{len(words)} words", "text": whole[:64], "length": len(whole), "hex": False, "entropy": entropy(whole[:4096])})
+
+
+def mixed(word):
+    """Digits among letters as no word, number, date or name of a variable has them."""
+    turns = len(re.findall(r"[0-9](?=[A-Za-z])|[A-Za-z](?=[0-9])|[a-z](?=[A-Z])", word))
+    return turns >= len(word) / 4
 
 
 def long_words(found, lines):
@@ -406,15 +475,14 @@ def long_words(found, lines):
 
 
 def sentences(found):
-    """The words inside cells that hold more than one."""
+    """The words inside names, and inside cells that hold more than one."""
+    for name in found.names:
+        take(found, name, "head", 1)
     for table in found.tables:
         for number, row in enumerate(table.grid or (), 1):
             for cell in row:
-                if " " in cell:
-                    for word in WORD.findall(cell):
-                        found.words.setdefault(word.strip(".!?"), number)
-                    for match in PHRASE.finditer(cell):
-                        found.phrases.append({"where": f"row {number}", "text": short(match[0]), "number": int(match["a"] or match["b"])})
+                if not PLAIN.fullmatch(cell):
+                    take(found, cell, "row", number)
 
 
 def entropy(word):

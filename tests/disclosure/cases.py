@@ -164,6 +164,40 @@ HONEST = (
         {"curve.csv": table([(f"{n / 100:.2f}", f"{n * n / 10000:.4f}") for n in range(101)], ("fpr", "tpr"))},
         alarms=frozenset({"near_unique"}),
     ),
+    Case(
+        "a classifier's report",
+        {
+            "r.txt": b"              precision    recall  f1-score   support\n\n"
+            b"      benign       0.95      0.97      0.96       108\n   malignant       0.94      0.92      0.93        63\n\n"
+            b"    accuracy                           0.95       171\n   macro avg       0.95      0.94      0.94       171\n"
+        },
+    ),
+    Case(
+        "the first table of a paper",
+        {
+            "t.csv": b"What,F (n=410),M (n=390)\nAge mean (SD),55.1 (14.9),54.8 (15.2)\nIll n (%),150 (36.6%),148 (37.9%)\n"
+        },
+    ),
+    Case("classes as columns", {"c.csv": b"region,0,1,2\nnorth,120,130,55\nsouth,110,105,60\n"}),
+    Case("years as columns", {"c.csv": b"region,2019,2020,2021\nnorth,120,130,155\nsouth,110,105,160\n"}),
+    Case("a suppressed row", {"b.csv": b"region,n,mean\nnorth,240,14.1\nsouth,245,14.2\nislands,<10,-\n"}),
+    Case(
+        "a numbered list",
+        {"r.md": b"# Found\n\n1. Means differ by 0.1 mm (14.1 and 14.0).\n2. No group differs by 0.5 mm or more.\n"},
+    ),
+    Case(
+        "ids of genes, and places on them",
+        {
+            "g.csv": table(
+                [(f"rs{n * 7919 + 100000}", f"chr{n % 22 + 1}:{n * 104729}", f"{0.9**n:.2e}") for n in range(40)],
+                ("snp", "at", "p"),
+            )
+        },
+    ),
+    Case(
+        "times and versions",
+        {"v.txt": b"started 2026-11-25T22:30:01Z\nwith numpy 2.1.3, scikit-learn 1.5.2\nmodel run_20261125T223001\n"},
+    ),
     Case("one number", {"answer.txt": b"14.05\n"}),
     Case("a whole number that may count people", {"answer.txt": b"7\n"}, alarms=frozenset({"small_counts"})),
     Case("counts as policy has them rounded", {"regions.csv": crosstab(to5), "report.md": SAFE.encode()}, rounding=5),
@@ -285,16 +319,61 @@ LEAKING = (
     Case("too many rows", {"r.csv": table([(n, n % 7 + 20) for n in range(6000)], ("k", "n"))}, see("rows")),
 )  # fmt: skip
 
+IDS = [row[0] for row in SHUFFLED]
+
+
+def lines(text: str, width: int) -> bytes:
+    return "\n".join(text[at : at + width] for at in range(0, len(text), width)).encode()
+
+
+# what somebody tries who has read the checks
+LEAKING += (
+    Case("ids with characters between that nobody sees", {"r.csv": table([("\u200b".join(one),) for one in IDS[:9]], ("x",))}, see("private_values")),
+    Case("the same, escaped in JSON", {"r.json": json.dumps(["\u200b".join(one) for one in IDS[:9]]).encode()}, see("private_values")),
+    Case("digits of another alphabet", {"r.csv": table([("".join(chr(0xFEE0 + ord(c)) for c in IDS[0]),)], ("x",))}, see("private_values")),
+    Case("ids joined by _", {"r.txt": ("_".join(IDS[:3]) + "\n").encode()}, see("private_values")),
+    Case("an id inside a key", {"r.json": json.dumps({f"mean_{IDS[0]}": 14.2}).encode()}, see("private_values")),
+    Case("an id as a file's name", {f"means-{IDS[0]}.csv": means()}, see("private_values")),
+    Case("an id behind a line's end in a cell", {"r.csv": f'sex,mean\nF,"12.5\n{IDS[0]}"\nM,13.5\n'.encode()}, see("private_values")),
+    Case("numbers with their units", {"r.csv": table([(f"{r}mm",) for (r,) in picked("radius")[:40]], ("x",))}, see("private_values")),
+    Case("numbers with a decimal comma", {"r.csv": table([(r.replace(".", ","), "-") for (r,) in picked("radius")[:20]], ("x", "y"), ";")}, see("private_values")),
+    Case("numbers in one string of JSON", {"r.json": json.dumps({"model": ";".join(r for (r,) in picked("radius")[:30])}).encode()}, see("private_values")),
+    Case("hex in short lines", {"r.txt": lines(DUMP[:600].hex(), 30)}, see("high_entropy")),
+    Case("base64 in short words", {"r.txt": lines(base64.b64encode(DUMP[:600]).decode(), 24).replace(b"\n", b" ")}, see("high_entropy")),
+    Case("rows by slashes", {"r.txt": "\n".join("/".join(row) for row in picked("age", "sex", "region", "diagnosis")).encode()}, see("private_rows")),
+    Case("rows, each with a cell that seems suppressed", {"r.csv": table([(*row, "-") for row in picked("age", "sex", "region")][:45], ("age", "sex", "region", "n"))}, see("private_rows")),
+    Case("an id beyond many columns", {"r.csv": table([[f"{n + 0.5}" for n in range(470)] + [one] for one in IDS[:3]], [f"m{n}" for n in range(471)])}, see("private_values")),
+    Case("an id beyond too many columns of one name", {"r.csv": table([[f"{n + 0.5}" for n in range(599)] + [one] for one in IDS[:3]], ["x"] * 600)}, see("unread")),
+    Case("a small count after many large ones", {"r.txt": b"\n".join(b"%d patients." % n for n in (*range(400, 1000), 3))}, see("unread")),
+    Case("a small count in words", {"r.txt": b"Only three patients had died.\n"}, see("small_counts")),
+    Case("a small count with its share", {"r.csv": table([("F", "3 (0.4%)"), ("M", "412 (51%)")], ("sex", "ill"))}, see("small_counts")),
+    Case("a small count in bold", {"r.md": b"| sex | patients |\n|---|---|\n| F | **3** |\n| M | **412** |\n"}, see("small_counts")),
+    Case("a small count as a power of ten", {"r.csv": table([("F", "3e0"), ("M", "4.12e2")], ("sex", "n"))}, see("small_counts")),
+    Case("a small count in a column's name", {"r.csv": table([(12.5, 13.5)], ("F (n=3)", "M (n=412)"))}, see("small_counts")),
+    Case("a small count where a head should be", {"r.csv": b"F,3\nM,412\nX,288\n"}, see("small_counts")),
+    Case("small counts beside a number that is none", {"r.csv": table([("F", 3), ("M", 412), ("mean", 2.5)], ("sex", "patients"))}, see("small_counts")),
+    Case("small counts as ranges of one", {"r.csv": table([("F", "3-3"), ("M", 412)], ("sex", "patients"))}, see("small_counts")),
+)  # fmt: skip
+
 ACRO = Path(__file__).with_name("acro")  # what ACRO 1.0.2 wrote of two tables, the first of which it fails
 LEAKING += (
     Case("ACRO's own folder", {str(one.relative_to(ACRO)): one.read_bytes() for one in sorted(ACRO.rglob("*.*"))}, see("acro", "small_counts")),
 )  # fmt: skip
 
 UNSEEN = (
+    Case("ids without their letters", {"r.txt": f"see {IDS[0][1:]} and {IDS[1][1:]}\n".encode()}),
+    Case("ids from behind", {"r.csv": table([(one[::-1],) for one in IDS[:9]], ("x",))}),
+    Case("an id as the digits of a mean", {"r.json": json.dumps({"mean": float(f"14.{IDS[0][1:]}")}).encode()}),
+    Case("the second largest", {"r.csv": table([("top", sorted(number(DATA, "radius"))[-2])], ("what", "value"))}),
+    Case("an extreme in a sentence", {"r.txt": f"Ages ran to {OLDEST[2]}.\n".encode()}),
+    Case("a group without one person", {"r.csv": table([("all", 800, 14.0512), ("most", 799, 14.0391)], ("who", "n", "mean"))}),
+    Case("small counts by another name", {"r.csv": table([("F", 3), ("M", 2)], ("sex", "rank"))}),
+    Case("a share without its number", {"r.csv": table([("died", 0.00375)], ("what", "share"))}),
+    Case("all of a group", {"r.csv": table([("malignant", 0, 390), ("benign", 410, 0)], ("is", "F", "M"))}),
     Case("values doubled", {"r.csv": table([[f"{2 * float(v):.3f}"] for (v,) in picked("radius")[:40]], ("x",))}),
     Case("values rounded", {"r.csv": table([[f"{float(v):.0f}"] for (v,) in picked("radius")[:40]], ("mm",))}),
     Case("a word for each person", {"r.txt": b"amber birch cedar\n"}),
     Case(
         "dates written otherwise", {"r.csv": table([[v.replace("-", "/")] for (v,) in picked("admitted")[:40]], ("x",))}
     ),
-)
+)  # fmt: skip

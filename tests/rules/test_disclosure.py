@@ -55,6 +55,16 @@ TABLE = [
     ("a.csv", table(("code", "year"), ("1", "2"), ("2", "3")), []),
     ("a.csv", table(("quartile", "n"), ("1", "200"), ("2", "200")), []),
     ("a.csv", table(("sex", "n"), ("F", "<10"), ("M", "40")), []),
+    ("a.csv", table(("sex", "ill"), ("F", "9 (0.4%)"), ("M", "40 (1 %)")), ["small_counts"]),
+    ("a.csv", table(("sex", "ill"), ("F", "9.5 (0.4%)"), ("M", "40 (1 %)")), []),
+    ("a.csv", table(("sex", "n"), ("F", "**9**"), ("M", "x")), ["small_counts"]),
+    ("a.csv", table(("sex", "x"), ("F", "9"), ("M", "y")), []),
+    ("a.csv", table(("sex", "n"), ("F", "3e0"), ("M", "4e2")), ["small_counts"]),
+    ("a.csv", table(("sex", "n"), ("F", "3-5"), ("M", "40")), ["small_counts"]),
+    ("a.csv", table(("sex", "n"), ("F", "3-6"), ("M", "40")), []),
+    ("a.csv", table(("sex", "n"), ("F", "<4"), ("M", "40")), ["small_counts"]),
+    ("a.csv", table(("sex", "n"), ("F", "<5"), ("M", "≤4")), []),
+    ("a.csv", table(("sex", "mean"), ("F", "3-5"), ("M", "40-41")), []),
     ("a.csv", table(("sex", "n", "pct"), ("F", "50", "4"), ("M", "900", "50")), ["small_shares"]),
     ("a.csv", table(("sex", "n", "share"), ("F", "50", "0.96"), ("M", "900", "0.5")), ["small_shares"]),
     ("a.csv", table(("sex", "n", "share"), ("F", "50", "0"), ("M", "900", "1")), []),
@@ -87,6 +97,7 @@ TABLE = [
     ("a.csv", match("extreme", numeric=True, chance=0.001, cells=((1, 1, "97"),)), ["extremes"]),
     ("a.csv", match("extreme", numeric=True, chance=0.02, cells=((1, 1, "97"),)), []),
     ("a.csv", match("rows", hits=1, of=40, cells=((1, -1, ""),)), ["private_rows"]),
+    ("a.csv", match("rows", hits=9, of=40, cells=()), ["private_rows"]),
     # text that is none
     ("a.txt", Content("text", long=(Long("line 1", "ab" * 20, 40, True, 3.5),)), ["high_entropy"]),
     ("a.txt", Content("text", long=(Long("line 1", "a" * 40, 40, False, 0.0),)), []),
@@ -123,6 +134,14 @@ def test_exact_counts_wait_only_where_policy_has_them_rounded() -> None:
     found = judge([Collected(Output("a.csv", 1, ""), content)], (), rounded)
     assert [(flag.check, flag.cells) for flag in found] == [("unrounded", ("F: n = 412",))]
     assert judge([Collected(Output("a.csv", 1, ""), content)], (), RULES) == ()
+
+
+def test_rows_that_are_nearly_all_suppressed_are_a_list_of_small_groups() -> None:
+    rows = Match("rows", "", "people", 2, 3, cells=((1, -1, ""), (2, -1, "")))
+    grid = (("islands", "<10"), ("moon", "<10"), ("sun", "40"))
+    content = Content("csv", (Table("", ("region", "n"), 2, 3, grid),), matches=(rows,))
+    (found,) = judge([Collected(Output("a.csv", 1, ""), content)], (), RULES)
+    assert (found.check, found.cells) == ("private_rows", ("row 1", "row 2"))
 
 
 @pytest.mark.parametrize(("status", "expected"), [("pass", []), ("fail", ["acro"]), ("review", ["acro"])])
