@@ -1,10 +1,14 @@
 """A site on a forge: a bare repository that judges nothing, and whose administrator is hostile."""
 
+import os
 import re
 import shlex
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -310,6 +314,34 @@ def test_a_forge_that_takes_no_push_delays_a_run_and_loses_nothing(town: Hosted,
     assert "Attempt: 1" in ok("git", "log", "-1", f"results/{BC}", cwd=town.repository)
 
 
+def test_a_forge_that_hangs_keeps_no_run_waiting(town: Hosted, owen: Desk, rachel: Desk) -> None:
+    slow = b"import time; time.sleep(6)\n" + MAIN
+    owen.approve(rachel.request(BC, {"job.yaml": JOB, "main.py": slow}))
+    words = (sys.executable, "-m", "gitqueue", "-C", town.site, "serve")
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as runner:
+        assert runner.stderr is not None
+        assert any(f"{BC} is running" in line for line in runner.stderr)
+        with _hanging(town):
+            # It gives up after a while: that must not be what the run waited for.
+            said = next(line for line in runner.stderr if f"{BC} is " in line or "did not serve" in line)
+        runner.kill()
+    assert f"{BC} is completed" in said
+    town.serve()
+    assert town.at(f"results/{BC}") == town.at(f"results/{BC}", town.mirror)
+
+
+@contextmanager
+def _hanging(town: Hosted) -> Iterator[None]:
+    """From when it is next asked, a forge that takes questions and answers none: git waits for its HEAD."""
+    head, kept = town.repository / "HEAD", town.repository / "kept"
+    head.rename(kept)
+    os.mkfifo(head)
+    done(town.gitqueue("poke"))
+    with head.open("wb"):  # opens when somebody asks
+        yield
+    kept.rename(head)
+
+
 def _hook(town: Hosted, lines: str) -> Path:
     """What the forge itself has to say to a push."""
     hook = town.repository / "hooks" / "pre-receive"
@@ -425,7 +457,9 @@ def test_a_pull_request_that_is_too_large_keeps_nobody_else_waiting(
     monkeypatch.setattr(forge, "_LARGEST_PACK", 1 << 18)
     said: list[str] = []
     hands = Hands(Site(town.site), said.append)
-    assert Hosting(hands, hands.premises.forge).look()
+    hosting = Hosting(hands, hands.premises.forge)
+    hosting.look()
+    hosting.finish()
     assert any("pull request 9: the forge" in line for line in said), said
     assert town.at(f"requests/{BC}")
     assert not town.at("requests/rolf/large")

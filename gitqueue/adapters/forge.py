@@ -20,6 +20,7 @@ from gitqueue.model import RefMove
 _LARGEST_LIST = 32 << 20  # bytes: some 300,000 refs
 _LARGEST_PACK = 64 << 20  # as receive.maxInputSize of a site that people push to
 _PATIENCE = 120.0  # seconds for one answer
+_SHORT = 30.0  # for a list alone
 _AT_ONCE = 100  # refs in one push
 _QUIET = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-gc")
 # Helpers that run what a URL says stay closed; so do redirects to them.
@@ -49,7 +50,8 @@ class Forge:
         return self._list()
 
     def _list(self, *options: str) -> dict[str, str]:
-        said = self._ask("ls-remote", *options, self.url, cwd=self.site.repository, largest=_LARGEST_LIST)
+        where = self.site.repository
+        said = self._ask("ls-remote", *options, self.url, cwd=where, largest=_LARGEST_LIST, patience=_SHORT)
         rows = (line.split("\t") for line in said.decode("utf-8", "surrogateescape").split("\n"))
         known = (row for row in rows if len(row) == 2 and refs.COMMIT.fullmatch(row[0]))
         return {name: tip for tip, name in known if name.startswith(refs.HEADS) or refs.parse_pull(name)}
@@ -121,10 +123,12 @@ class Forge:
         except Away:
             return False
 
-    def _ask(self, command: str, *argv: str, cwd: Path, largest: int | None = None) -> bytes:
+    def _ask(
+        self, command: str, *argv: str, cwd: Path, largest: int | None = None, patience: float = _PATIENCE
+    ) -> bytes:
         words = ("-c", "protocol.version=2", "-c", "push.gpgSign=false", command, *argv)
         try:
-            return git.git(*words, cwd=cwd, timeout=_PATIENCE, extra=_ENVIRONMENT, largest=largest).out
+            return git.git(*words, cwd=cwd, timeout=patience, extra=_ENVIRONMENT, largest=largest).out
         except GitFailed as error:
             raise Away(
                 f"the forge {self.url} did not serve git {command}: {error}", step="it is tried again"

@@ -60,7 +60,8 @@ class Premises:
         elsewhere. Raises Away where the forge cannot be asked."""
         if self.forge is not None and not self.forge.push(move):
             return False
-        return git.move_refs(self.site.repository, [move])
+        # Between the two a look may have seen it there, and have taken it in.
+        return git.move_refs(self.site.repository, [move]) or self.objects.ref(move.name) == move.new
 
     @cached_property
     def key(self) -> "Ed25519PrivateKey":

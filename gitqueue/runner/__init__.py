@@ -1,8 +1,8 @@
 """The runner: one loop that reconciles what the refs want with what is there. Woken by the hook, else by a poll.
 
 State is observed, never kept: the chain says what may run, the vault what was claimed, the spool what runs. A pass is
-`LOOK` and then `ACT`: `watch` looks, `work` and `ahead` act, each on the `desk`; `service` makes the loop a service.
-Where a forge hosts the site, `hosted` asks it before each pass, and puts out what came of it after.
+`LOOK`, then `ACT` and `BEGIN`: `watch` looks, `work` and `ahead` act, each on the `desk`; `service` makes the loop a
+service. Where a forge hosts the site, `hosted` asks it beside the passes, and puts out what came of them.
 """
 
 from collections.abc import Callable
@@ -29,10 +29,10 @@ ACT: tuple[Callable[[Desk], object], ...] = (
     watch.scan,
     watch.look,
     work.attend,
-    work.start,
-    ahead.begin,
     delivery.put,
 )
+# What a revocation or a word that waits at the forge may forbid, and what cannot be claimed there while it is away.
+BEGIN: tuple[Callable[[Desk], object], ...] = (work.start, ahead.begin)
 
 
 def serve(site: Site, say: Say, once: bool, cap: Cap = lambda settings: settings) -> GitqueueError | None:
@@ -53,7 +53,7 @@ def serve(site: Site, say: Say, once: bool, cap: Cap = lambda settings: settings
             while not stop.over():
                 if not once:
                     judge.keep()
-                if not _pass(desk, hosting, once) and once and desk.idle():
+                if not _pass(desk, hosting, once) and once and _idle(desk, hosting):
                     break
                 service.tell(desk)
                 if bell.wait(_until(desk), stop.fd, desk.done) and hosting:
@@ -74,6 +74,8 @@ def _pass(desk: Desk, hosting: Hosting | None, once: bool) -> bool:
         begun += [step(desk) for step in LOOK]
         if desk.chain.tip:  # else nobody's word counts, and nothing of the site is known
             begun += [step(desk) for step in ACT]
+            if not hosting or hosting.answers:
+                begun += [step(desk) for step in BEGIN]
             if not once:
                 upkeep.daily(desk)
         if hosting:
@@ -87,6 +89,10 @@ def _pass(desk: Desk, hosting: Hosting | None, once: bool) -> bool:
         return False
 
 
+def _idle(desk: Desk, hosting: Hosting | None) -> bool:
+    return desk.idle() and not (hosting and hosting.busy)
+
+
 def _close(desk: Desk, hosting: Hosting | None) -> None:
     desk.pool.shutdown()
     desk.ahead_pool.shutdown()
@@ -97,7 +103,8 @@ def _close(desk: Desk, hosting: Hosting | None) -> None:
     if desk.chain.tip:
         delivery.flush(desk)
     if hosting:
-        hosting.put()
+        hosting.finish()
+    desk.away_pool.shutdown()
 
 
 def _until(desk: Desk) -> float:

@@ -113,6 +113,7 @@ class Desk:
         self._written = self.site.settings_file.read_bytes()
         self.pool = ThreadPoolExecutor(min(self.settings.executor.jobs, STEPS) + 1, thread_name_prefix="job")
         self.ahead_pool = ThreadPoolExecutor(2, thread_name_prefix="ahead")
+        self.away_pool = ThreadPoolExecutor(2, thread_name_prefix="away")  # the forge, and the vault's copies elsewhere
         self._known: Premises | None = None
         self.premises = self._known = self.room()
         self.done = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)

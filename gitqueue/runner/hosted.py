@@ -2,10 +2,14 @@
 
 The runner's refs at the forge (results, audit) are only what it put there itself. Whatever else stands there is not
 believed, and not overwritten either: the line that puts it back is the operator's to run.
+
+A slow forge must not keep the loop from its jobs: what waits for it happens in a thread, one thing at a time, and the
+loop takes note of what came of it. While the thread is at work, what it has in hand is its own.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, wait
 from time import monotonic, time
 
 from gitqueue import refs
@@ -27,6 +31,9 @@ class Hosting:
 
     def __init__(self, desk: Desk, forge: Forge) -> None:
         self.desk, self.forge = desk, forge
+        self._heard = False
+        self._at_work: Future[Callable[[], bool]] | None = None
+        self._to_say: list[str] = []
         self.seen = mirror.recall(desk.site)
         self.shown: dict[str, str] = {}
         self.tried: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {}
@@ -41,28 +48,64 @@ class Hosting:
         if soon is not None:
             self._due = min(self._due, self._asked + soon)
 
+    @property
+    def busy(self) -> bool:
+        return self._at_work is not None
+
+    @property
+    def answers(self) -> bool:
+        """Whether it was heard of what is new there, the last time that it was asked."""
+        return self._heard and self.trouble is None
+
     def look(self) -> bool:
-        """Ask the forge when it is time; whether anything was taken in."""
-        if monotonic() < self._due:
+        """Take note of what came of the last thing that was begun, and ask the forge when it is time; whether anything
+        was taken in."""
+        moved = self._settle()
+        if not self.busy and monotonic() >= self._due:
+            self._begin(self._visit)
+        return moved
+
+    def _begin(self, work: Callable[[], Callable[[], bool]]) -> None:
+        """Have it done in the thread; what it returns is then called by the loop."""
+        self._at_work = self.desk.away_pool.submit(work)
+        self._at_work.add_done_callback(self.desk.wake)
+
+    def _settle(self) -> bool:
+        if self._at_work is None or not self._at_work.done():
             return False
+        done, self._at_work, self._heard = self._at_work, None, True
+        while self._to_say:
+            self.desk.say_once(self._to_say.pop(0))
         try:
-            moved = self._take()
+            return done.result()()
         except Away as error:
             self._failed(error)
             return False
-        self._well(moved)
-        return moved
 
-    def _take(self) -> bool:
+    def finish(self) -> None:
+        """Before the runner ends: what is under way, and what is left to put out."""
+        self._wait_for_it()
+        self.put()
+        self._wait_for_it()
+
+    def _wait_for_it(self) -> None:
+        if self._at_work is not None:
+            wait([self._at_work])
+            self._settle()
+
+    def _visit(self) -> Callable[[], bool]:
         self._asked = monotonic()
         before = git.list_refs(self.desk.site.repository, refs.HEADS + Kind.REVIEW.value)
         self.shown = self._list()
+        say = self._to_say.append
         with self.forge.scratch() as scratch:
-            intake = Intake(
-                self.desk.premises, self.forge, self.shown, self.seen, before, self.tried, scratch, self.desk.say_once
-            )
+            intake = Intake(self.desk.room(), self.forge, self.shown, self.seen, before, self.tried, scratch, say)
             moved = intake.take()
-        self._judge({**intake.wrong, **self._strange()})
+        return lambda: self._visited(moved, intake.wrong)
+
+    def _visited(self, moved: bool, wrong: dict[str, str]) -> bool:
+        self._judge({**wrong, **self._strange()})
+        self._well(moved)
         return moved
 
     def _list(self) -> dict[str, str]:
@@ -98,17 +141,17 @@ class Hosting:
         return git.list_refs(self.desk.site.repository, refs.AUDIT, refs.HEADS + Kind.RESULT.value)
 
     def put(self) -> None:
-        """Push what has moved here, unless the forge is in trouble: then with the next look."""
-        if self.trouble is not None or not self.shown:
+        """Push what has moved here, unless the forge is in trouble, or at work: then after the next look."""
+        if self.busy or self.trouble is not None or not self.shown:
             return
-        moves = list(self._moves())
-        if not moves:
-            return
-        try:
-            there = self.forge.put(moves)
-        except Away as error:
-            self._failed(error)
-            return
+        if moves := list(self._moves()):
+            self._begin(lambda: self._push(moves))
+
+    def _push(self, moves: list[RefMove]) -> Callable[[], bool]:
+        there = self.forge.put(moves)
+        return lambda: self._pushed(moves, there)
+
+    def _pushed(self, moves: list[RefMove], there: Mapping[str, str]) -> bool:
         for move in moves:
             self._note(move, there.get(move.name))
         mirror.keep(self.desk.site, self.seen)
@@ -117,6 +160,7 @@ class Hosting:
             self._failed(
                 Away(f"the forge takes no push of {', '.join(refused[:3])}", step="may the runner push there?")
             )
+        return False
 
     def _moves(self) -> Iterator[RefMove]:
         mine = self._own()

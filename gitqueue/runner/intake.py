@@ -18,7 +18,7 @@ from gitqueue.adapters.history import MOST_LINKS, History
 from gitqueue.adapters.mirror import Seen
 from gitqueue.adapters.objects import Objects
 from gitqueue.adapters.premises import Premises
-from gitqueue.errors import GitqueueError, OperatorNeeded
+from gitqueue.errors import GitqueueError
 from gitqueue.model import RefMove
 from gitqueue.refs import Kind
 from gitqueue.steps import record
@@ -160,6 +160,8 @@ class Intake:
         try:
             tip = self._fetched(name)
         except Away as error:  # too large, or damaged: the others are served
+            if not self._reachable():
+                raise
             tip, reasons = self.shown[name], error.reasons
         else:
             reasons = self._faults(RefMove(name, self._mine(name), tip))
@@ -250,14 +252,16 @@ class Intake:
         """Move the mirror's ref, and, where it came by a pull request, the forge's own."""
         site = self.premises.site
         self.forge.keep(self.scratch, move.new or "")
-        journal.leave(site.inbox, record.word(self.history, record.Push([move], sender, ()), time()))
         if sender != "forge" and self.shown.get(move.name) != move.new:
             there = RefMove(move.name, self.shown.get(move.name), move.new)
             if not self.forge.push(there):
                 raise Away(f"{move.name} moved at the forge at the same moment")
             self.shown[move.name] = move.new or ""
-        if not git.move_refs(site.repository, [move]):
-            raise OperatorNeeded(f"{move.name} of the mirror moved at the same moment: is there a second runner?")
+        journal.leave(site.inbox, record.word(self.history, record.Push([move], sender, ()), time()))
+        if not git.move_refs(site.repository, [move]) and self._mine(move.name) != move.new:
+            raise Away(
+                f"{move.name} moved here at the same moment", step="it is looked at again"
+            )  # the runner spoke, too
         self.moved = True
 
     def _refuse(self, move: RefMove, sender: str, reasons: tuple[str, ...]) -> tuple[str, ...]:
