@@ -32,6 +32,7 @@ missing() {
         has gcc     || echo gcc libc6-dev
         has chromium || has google-chrome || echo chromium fonts-dejavu-core
         has Rscript || echo r-base-core
+        has npm     || echo npm nodejs
         has slurmctld && has munged || echo slurm-wlm munge
         [ "$(uname -m)" != x86_64 ] || has linux.uml || echo user-mode-linux  # a kernel with control groups of version 2
     fi

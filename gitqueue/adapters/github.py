@@ -58,8 +58,9 @@ def _repository(world: Mapping[str, str]) -> "Repository":
         raise Mistake("GitHub's client is not installed", step="pip install 'gitqueue[github]'") from error
     url = world.get("GITHUB_API_URL") or "https://api.github.com"
     auth = Auth.Token(world["GITHUB_TOKEN"])
-    hub = Github(base_url=url, auth=auth, timeout=_PATIENCE, retry=GithubRetry(total=_TRIES), per_page=100)
-    return hub.get_repo(world["GITHUB_REPOSITORY"], lazy=True)
+    retry = GithubRetry(total=_TRIES)
+    hub = Github(base_url=url, auth=auth, timeout=_PATIENCE, retry=retry, per_page=100, lazy=True)
+    return hub.get_repo(world["GITHUB_REPOSITORY"])
 
 
 @contextmanager
