@@ -2,7 +2,8 @@
 # Makes, in a new folder, a site that a forge hosts (here a bare repository), a pull request from a fork, and a checkout of
 # that as GitHub's workflows make one. `gitqueue` must be on the search path.
 #
-#     examples/pull_request.sh FOLDER     then: FOLDER/checkout, with the pull request's head in FOLDER/commit
+#     examples/pull_request.sh FOLDER     then: FOLDER/checkout, with the pull request's head in FOLDER/commit, and all that
+#                                         the forge has as one file, FOLDER/site.bundle
 set -euo pipefail
 mkdir -p "$1" && cd "$1"
 # Whoever asks chooses these words; none of them may ever be run.
@@ -45,3 +46,4 @@ git init --quiet checkout
 git -C checkout fetch --quiet "$PWD/forge.git" '+refs/heads/*:refs/remotes/origin/*' '+refs/pull/42/head:refs/remotes/pull/42'
 git -C checkout remote add origin "$PWD/forge.git"
 git -C checkout checkout --quiet --detach "$(cat commit)"
+git -C forge.git bundle create --quiet "$PWD/site.bundle" --all
