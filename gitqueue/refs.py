@@ -123,6 +123,10 @@ def archive(year: int, month: int) -> str:
     return f"{ARCHIVE}/{year:04d}-{month:02d}"
 
 
+def is_archive(name: str) -> bool:
+    return name.startswith(f"{ARCHIVE}/")
+
+
 _CLAIM = re.compile(rf"refs/claims/({NAME.pattern})/({NAME.pattern})/([1-9][0-9]{{0,5}})")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import time
 
 import pytest
 
@@ -494,3 +495,49 @@ def test_init_brings_a_new_site_to_its_forge(tmp_path: Path, template: Path) -> 
     assert {".gitqueue/people.yaml", ".github/pull_request_template.md"} <= set(files)
     ok("bash", "-n", tmp_path / "centre" / "forge" / "protect.sh", cwd=tmp_path)
     assert call("init", tmp_path / "other", *who, "--remote", "https://me:secret@x.example/a.git").code == 2
+
+
+# gc
+
+
+def _close_all(town: Hosted) -> None:
+    from gitqueue.adapters.premises import Premises
+    from gitqueue.adapters.settings import Site
+    from gitqueue.steps import tidy
+
+    site = Site(town.site)
+    tidy.tidy(Premises(site, site.settings()), time() + 100 * 86400.0)
+
+
+def _over(town: Hosted, owen: Desk, rachel: Desk) -> None:
+    """One job completed, one rejected, which came by a pull request."""
+    _completed(town, owen, rachel)
+    rachel.request("rachel/no", push=False)
+    _pull(town, rachel, 7)
+    town.serve()
+    done(owen.gitqueue("reject", "rachel/no", "-m", "Prints rows"))
+    town.serve()
+
+
+def test_gc_closes_jobs_at_the_forge_and_they_are_found_all_the_same(town: Hosted, owen: Desk, rachel: Desk) -> None:
+    _over(town, owen, rachel)
+    _close_all(town)
+    for _ in range(2):
+        said = town.serve().err
+        there = ok("git", "for-each-ref", "--format=%(refname)", "refs/heads", cwd=town.repository).split()
+        assert there == ["refs/heads/approved", "refs/heads/audit"], said
+    archives = [ok("git", "for-each-ref", "refs/archive", cwd=where) for where in (town.mirror, town.repository)]
+    assert archives[0] == archives[1] != ""
+    assert "means.csv" in done(rachel.gitqueue("results", BC, "-o", rachel.path / "got")).out
+    assert "closed" in done(rachel.gitqueue("show", "rachel/no")).out
+
+
+def test_a_forge_that_lets_no_branch_go_is_named_once_and_serves_on(town: Hosted, owen: Desk, rachel: Desk) -> None:
+    _over(town, owen, rachel)
+    ok("git", "config", "receive.denyDeletes", "true", cwd=town.repository)
+    _close_all(town)
+    assert town.serve().err.count("does not let the runner close jobs there") == 1
+    assert town.at(f"results/{BC}")
+    assert not town.at("requests/rachel/no", town.mirror)
+    owen.approve(rachel.request("rachel/two"))
+    assert "rachel/two is completed" in town.serve().err

@@ -22,6 +22,7 @@ _LARGEST_PACK = 64 << 20  # as receive.maxInputSize of a site that people push t
 _PATIENCE = 120.0  # seconds for one answer
 _SHORT = 30.0  # for a list alone
 _AT_ONCE = 100  # refs in one push
+_LISTED = (refs.HEADS, f"{refs.ARCHIVE}/")
 _QUIET = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-gc")
 # Helpers that run what a URL says stay closed; so do redirects to them.
 _ENVIRONMENT = {"GIT_ALLOW_PROTOCOL": "https:http:ssh:file"}
@@ -46,7 +47,7 @@ class Forge:
         return self._list("--heads")
 
     def all_refs(self) -> dict[str, str]:
-        """Branches and the heads of pull requests; a longer answer, which no protocol can shorten."""
+        """Branches, the heads of pull requests and the archive; a longer answer, which no protocol can shorten."""
         return self._list()
 
     def _list(self, *options: str) -> dict[str, str]:
@@ -54,7 +55,7 @@ class Forge:
         said = self._ask("ls-remote", *options, self.url, cwd=where, largest=_LARGEST_LIST, patience=_SHORT)
         rows = (line.split("\t") for line in said.decode("utf-8", "surrogateescape").split("\n"))
         known = (row for row in rows if len(row) == 2 and refs.COMMIT.fullmatch(row[0]))
-        return {name: tip for tip, name in known if name.startswith(refs.HEADS) or refs.parse_pull(name)}
+        return {name: tip for tip, name in known if name.startswith(_LISTED) or refs.parse_pull(name)}
 
     # what we fetch
 
@@ -112,7 +113,7 @@ class Forge:
             self._ask(*argv, cwd=self.site.repository)
             return {move.name: move.new for move in moves if move.new}
         # Some were refused, or the answer was lost on its way: what stands there tells.
-        there = self.heads()
+        there = self.all_refs() if any(refs.is_archive(move.name) for move in moves) else self.heads()
         return {move.name: there[move.name] for move in moves if move.name in there}
 
     def replace(self, repository: Path, name: str, commit: str) -> bool:

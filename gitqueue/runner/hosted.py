@@ -8,7 +8,7 @@ loop takes note of what came of it. While the thread is at work, what it has in 
 """
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from time import monotonic, time
 
@@ -20,7 +20,7 @@ from gitqueue.model import RefMove
 from gitqueue.refs import Kind
 from gitqueue.rules.pace import Pace
 from gitqueue.runner.desk import Desk
-from gitqueue.runner.intake import Intake
+from gitqueue.runner.intake import Intake, Shut
 
 _PULLS_EVERY = 30.0  # seconds; the forge lists pull requests, of all years, only together with everything else
 _OWN = (Kind.RESULT, Kind.AUDIT)
@@ -34,6 +34,8 @@ class Hosting:
         self._heard = False
         self._at_work: Future[Callable[[], bool]] | None = None
         self._to_say: list[str] = []
+        self._shut = Shut()
+        self._stays: set[RefMove] = set()  # what gc closed, and the forge does not let go, or keep
         self.seen = mirror.recall(desk.site)
         self.shown: dict[str, str] = {}
         self.tried: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {}
@@ -98,8 +100,10 @@ class Hosting:
         before = git.list_refs(self.desk.site.repository, refs.HEADS + Kind.REVIEW.value)
         self.shown = self._list()
         say = self._to_say.append
+        room = self.desk.room()
+        self._shut = self._shut.now(room)
         with self.forge.scratch() as scratch:
-            intake = Intake(self.desk.room(), self.forge, self.shown, self.seen, before, self.tried, scratch, say)
+            intake = Intake(room, self.forge, self.shown, self.seen, before, self._shut, self.tried, scratch, say)
             moved = intake.take()
         return lambda: self._visited(moved, intake.wrong)
 
@@ -110,7 +114,7 @@ class Hosting:
 
     def _list(self) -> dict[str, str]:
         if monotonic() < self._pulls_asked + _PULLS_EVERY:
-            return self.forge.heads()
+            return {name: tip for name, tip in self.shown.items() if refs.is_archive(name)} | self.forge.heads()
         found = self.forge.all_refs()
         self._pulls_asked = monotonic()
         return found
@@ -122,7 +126,8 @@ class Hosting:
         mine, theirs = self._own(), {name: tip for name, tip in self.shown.items() if _is_own(name)}
         busy = {refs.result(job) for job in self.desk.busy}
         found: dict[str, str] = {}
-        for name in (mine.keys() | theirs.keys()) - busy:
+        over = {name for name, tip in theirs.items() if self._shut.tips.get(name) == tip}
+        for name in (mine.keys() | theirs.keys()) - busy - over:
             if not self._fits(name, mine.get(name), theirs.get(name)):
                 there = f"stands at {theirs[name][:12]}" if name in theirs else "has gone from the forge"
                 found[name] = f"{name} {there}, and the runner did not put it there"
@@ -138,7 +143,7 @@ class Hosting:
         return known and (last is None or descends(theirs or "", last))
 
     def _own(self) -> dict[str, str]:
-        return git.list_refs(self.desk.site.repository, refs.AUDIT, refs.HEADS + Kind.RESULT.value)
+        return git.list_refs(self.desk.site.repository, refs.AUDIT, refs.HEADS + Kind.RESULT.value, refs.ARCHIVE)
 
     def put(self) -> None:
         """Push what has moved here, unless the forge is in trouble, or at work: then after the next look."""
@@ -155,21 +160,38 @@ class Hosting:
         for move in moves:
             self._note(move, there.get(move.name))
         mirror.keep(self.desk.site, self.seen)
-        refused = [move.name for move in moves if there.get(move.name) == move.old]
-        if refused:
-            self._failed(
-                Away(f"the forge takes no push of {', '.join(refused[:3])}", step="may the runner push there?")
+        refused = [move for move in moves if there.get(move.name) == move.old]
+        stays = {move for move in refused if move.new is None or refs.is_archive(move.name)}
+        if stays - self._stays:
+            self.desk.say_once(
+                f"the forge does not let the runner close jobs there, which gc closed here: {_names(stays)}"
             )
+        self._stays |= stays
+        if hard := set(refused) - stays:
+            raise Away(f"the forge takes no push of {_names(hard)}", step="may the runner push there?")
         return False
 
     def _moves(self) -> Iterator[RefMove]:
         mine = self._own()
-        for name in mine.keys() | {name for name in self.seen.put if name not in mine}:
+        kept = {name for name in mine if refs.is_archive(name)}
+        # What gc closed goes from the forge when its archive has it.
+        if {name: mine[name] for name in kept} != self._shut.archive:
+            self._shut = self._shut.now(self.desk.premises)
+        closed = self._closed() if all(self.shown.get(name) == mine[name] for name in kept) else set()
+        for name in mine.keys() | self.seen.put.keys() | closed:
             theirs = self.shown.get(name)
-            if theirs == mine.get(name):
-                self._note(RefMove(name, theirs, theirs), theirs)
-            elif self._fits(name, mine.get(name), theirs):
-                yield RefMove(name, theirs, mine.get(name))
+            move = RefMove(name, theirs, mine.get(name))
+            if theirs == move.new:
+                self._note(move, theirs)
+            elif move in self._stays:
+                continue
+            elif name in closed or (name in mine and self._fits(name, move.new, theirs)):
+                yield move
+
+    def _closed(self) -> set[str]:
+        """Refs at the forge that stand where gc closed them, and that the runner has no more."""
+        there = {name for name, tip in self._shut.tips.items() if self.shown.get(name) == tip}
+        return {name for name in there if self.desk.premises.queue.ref(name) is None}
 
     def _note(self, move: RefMove, there: str | None) -> None:
         for known in (self.seen.put, self.shown):
@@ -214,6 +236,10 @@ class Hosting:
         mirror.keep(self.desk.site, self.seen)
 
 
+def _names(moves: Iterable[RefMove]) -> str:
+    return ", ".join(sorted(move.name for move in moves)[:3])
+
+
 def _is_own(name: str) -> bool:
     ref = refs.parse(name)
-    return ref is not None and ref.kind in _OWN
+    return refs.is_archive(name) or (ref is not None and ref.kind in _OWN)

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import time
 
 from gitqueue import refs
-from gitqueue.adapters import git, journal
+from gitqueue.adapters import git, journal, turn
 from gitqueue.adapters.forge import Away, Forge
 from gitqueue.adapters.history import MOST_LINKS, History
 from gitqueue.adapters.mirror import Seen
@@ -33,17 +33,34 @@ _BUTTON = (
 )
 
 
+@dataclass(frozen=True)
+class Shut:
+    """What gc closed, as the refs of the archive (name -> commit) tell it: ref -> where it stood."""
+
+    archive: Mapping[str, str] = field(default_factory=dict)
+    tips: Mapping[str, str] = field(default_factory=dict)
+
+    def now(self, premises: Premises) -> "Shut":
+        """The same, where the archive has not moved."""
+        archive = git.list_refs(premises.site.repository, refs.ARCHIVE)
+        if archive == self.archive:
+            return self
+        tips = (job.tips for job in premises.queue.archived().values())
+        return Shut(archive, {name: tip for held in tips for name, tip in held.items()})
+
+
 @dataclass
 class Intake:
     """One look: `shown` is what the forge says (ref -> commit), `before` the conversations that it had before it was
-    asked, `tried` what was refused: ref and commit -> where the chain stood then, and why. `wrong` are refs, with the
-    reason, that do not hold and need somebody to put them back."""
+    asked, `shut` what gc closed, `tried` what was refused: ref and commit -> where the chain stood then, and why.
+    `wrong` are refs, with the reason, that do not hold and need somebody to put them back."""
 
     premises: Premises
     forge: Forge
     shown: dict[str, str]
     seen: Seen
     before: Mapping[str, str]
+    shut: Shut
     tried: dict[tuple[str, str], tuple[str, tuple[str, ...]]]
     scratch: Path
     say: Callable[[str], None]
@@ -153,7 +170,7 @@ class Intake:
         key = (name, self.shown[name])
         stood, _ = self.tried.get(key, ("", ()))
         differs = self._mine(name) != self.shown[name] and stood != self._mine(refs.APPROVED)
-        return differs and self.judged < MOST_REFS
+        return differs and self.shut.tips.get(name) != self.shown[name] and self.judged < MOST_REFS
 
     def _one(self, name: str) -> bool:
         self.judged += 1
@@ -225,6 +242,8 @@ class Intake:
         job = self.history.asked_by(revision, self._mine(refs.APPROVED) or "")
         if job is None:
             return self._refuse(RefMove(sender, None, head), sender, ("it changes no one folder jobs/<you>/<job>/",))
+        if self.shut.tips.get(refs.request(job)) == revision:
+            return ()
         moves = [RefMove(refs.request(job), self._mine(refs.request(job)), revision)]
         if head != revision:
             moves.append(RefMove(refs.review(job), self._mine(refs.review(job)), head))
@@ -257,11 +276,12 @@ class Intake:
             if not self.forge.push(there):
                 raise Away(f"{move.name} moved at the forge at the same moment")
             self.shown[move.name] = move.new or ""
-        journal.leave(site.inbox, record.word(self.history, record.Push([move], sender, ()), time()))
-        if not git.move_refs(site.repository, [move]) and self._mine(move.name) != move.new:
-            raise Away(
-                f"{move.name} moved here at the same moment", step="it is looked at again"
-            )  # the runner spoke, too
+        with turn.taken(site.memory("gate.lock")):  # gc closes nothing in between
+            if self.shut.now(self.premises) is not self.shut:
+                raise Away("gc has closed jobs at the same moment", step="it is looked at again")
+            journal.leave(site.inbox, record.word(self.history, record.Push([move], sender, ()), time()))
+            if not git.move_refs(site.repository, [move]) and self._mine(move.name) != move.new:
+                raise Away(f"{move.name} moved here at the same moment", step="it is looked at again")
         self.moved = True
 
     def _refuse(self, move: RefMove, sender: str, reasons: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Tidy: close what is over, forget what the site kept of it, keep git quick. Open work is never touched.
 
 Closing is one transaction of refs: the archive takes the tips, and the live refs go. git moves before it deletes; of a
-crash in between, `finish` takes away what was left.
+crash in between, `finish` takes away what was left. Where a forge hosts the site, these are the mirror's refs; the
+runner does the same at the forge.
 """
 
 import fcntl
@@ -41,8 +42,7 @@ def tidy(premises: Premises, now: float) -> Tidied:
     """All of it, once. May run beside the runner, and again at any time. Raises OperatorNeeded while it is at work."""
     with _alone(premises.site):
         finish(premises)
-        # At a forge the branches are people's own to remove: there, what is over stays where it is.
-        due = [] if premises.forge else list(_due(premises, now))
+        due = list(_due(premises, now))
         closed = [job.job for batch in rule.batches(due) for job in _close(premises, batch, now)]
         _forget(premises)
         gone = preparation.evict(premises, now)

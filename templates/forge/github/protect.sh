@@ -41,7 +41,8 @@ all='"refs/heads/approved", "refs/heads/audit", "refs/heads/requests/**/*", "ref
 ruleset "gitqueue: approved goes forward" branch '{"include": ["refs/heads/approved"], "exclude": []}' "$forward" ""
 ruleset "gitqueue: approved is the owners'" branch '{"include": ["refs/heads/approved"], "exclude": []}' \
   '{"type": "update"}' "$owners"
-ruleset "gitqueue: conversations go forward" branch '{"include": ["refs/heads/reviews/**/*"], "exclude": []}' "$forward" ""
+ruleset "gitqueue: conversations go forward" branch '{"include": ["refs/heads/reviews/**/*"], "exclude": []}' \
+  "$forward" "$runner"
 ruleset "gitqueue: results are the runner's" branch \
   '{"include": ["refs/heads/results/**/*", "refs/heads/audit"], "exclude": []}' \
   '{"type": "creation"}, {"type": "update"}, {"type": "deletion"}, {"type": "non_fast_forward"}' "$runner"
