@@ -5,6 +5,7 @@ that a machine that is busy for a while is busy for both. Exit code 1 where a ta
 """
 
 import argparse
+import json
 import os
 import pwd
 import shutil
@@ -501,6 +502,13 @@ def outputs() -> Iterator[Figure]:
         yield Figure(what, cost.seconds * 1000, target, f"{cost.how}; {disclosure.MEGABYTES:.0f} MB at most")
 
 
+def python() -> Iterator[Figure]:
+    """What notebooks wait for, where the queue is long; a process has one home, so in one of its own."""
+    for line in run(sys.executable, Path(__file__).with_name("interface.py"), cwd=Path("/")).splitlines():
+        if line.startswith("{"):
+            yield Figure(**json.loads(line))
+
+
 def measured(rounds: int, on_cluster: bool) -> Iterator[Figure]:
     if on_cluster:
         yield from cluster_jobs()
@@ -516,6 +524,7 @@ def measured(rounds: int, on_cluster: bool) -> Iterator[Figure]:
         yield from cached_environment(there.base, rounds)
     with town() as there:
         yield from batch(there)
+    yield from python()
     yield from outputs()
 
 

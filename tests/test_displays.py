@@ -9,7 +9,6 @@ from conftest import Desk, Town, done
 from test_server import be
 
 import gitqueue as gq
-from gitqueue.adapters.render import page
 from gitqueue.api import show
 from gitqueue.api.files import Files
 
@@ -65,9 +64,12 @@ def test_nothing_that_anybody_wrote_runs_in_a_browser(
     job = site.requests[0]
     left = Files({f"{name}.csv": f"{ALL},{ALL}\n{ALL},1\n".encode(), f"{EVIL[0][:20]}.txt": ALL.encode(), "a.png": PNG,
                   "x.html": EVIL[0].encode(), "b.png": f"<svg onload={EVIL[0]}".encode()})  # fmt: skip
-    named = show.table("thing", ("status", "x"), [(ALL, ALL)] * 9)
-    everything = (job, site.requests, site.projects, site.datasets, job.code, left, job.files)
-    htmls = [one._repr_html_() for one in everything]
+    named = show.table("thing", show.Grid(("status", "x"), [(ALL, ALL)] * 9))
+    told = show.card(ALL, ALL, {ALL: ALL}, show.Grid((ALL,), [(ALL,)])) + show.files({name: ALL.encode()}, [ALL])
+    server = gq.create_server(str(town.site))
+    lists = (site.requests, site.projects, site.datasets)
+    everything = (job, *lists, job.code, left, job.files, site, server, site.projects[0], site.datasets[0])
+    htmls = [one._repr_html_() for one in everything] + [told]
     tab = looked_at(browser, *htmls, named)
     assert tab.title() == "safe"  # type: ignore[attr-defined]
     count = "() => document.querySelectorAll('evil, .gitqueue script, .gitqueue svg').length"
@@ -82,14 +84,15 @@ def test_nothing_that_anybody_wrote_runs_in_a_browser(
 
 @pytest.mark.slow
 def test_the_search_box_leaves_the_rows_that_hold_the_words(browser: object) -> None:
-    html = show.table("job", ("status", "job"), [("pending", f"rachel/{name}") for name in "abcdefghi"])
+    rows = [("pending", f"rachel/{name}") for name in "abcdefghi"]
+    html = show.table("job", show.Grid(("status", "job"), rows))
     tab = looked_at(browser, html)
     tab.fill("input", "L/C")  # type: ignore[attr-defined]
     assert tab.inner_text("tbody").split() == ["pending", "rachel/c"]  # type: ignore[attr-defined]
 
 
 def test_pages_escape_and_write_out_what_nobody_would_see() -> None:
-    html = page("notebook/table.html", kind="job", head=("job",), rows=[("<b>\u202ex",)], search=False)
+    html = show.table("job", show.Grid(("job",), [("<b>\u202ex",)]))
     assert "&lt;b&gt;" in html
     assert "\u202e" not in html
 

@@ -129,3 +129,20 @@ def test_a_chain_tells_what_brought_each_job_as_its_tip_moves(tmp_path: Path) ->
     assert history.brought(jobs[5], tips[8]) is None, "it is not there yet"
     assert [history.brought(job, tips[12]) for job in jobs] == tips[1::2]
     assert history.brought(jobs[5], tips[10]) is None, "nor in an older chain"
+
+
+@settings(max_examples=12, deadline=None)
+@given(held=st.lists(st.binary(max_size=5000), min_size=101, max_size=110, unique=True))
+def test_one_pack_holds_what_would_be_written_one_by_one(
+    tmp_path_factory: pytest.TempPathFactory, held: list[bytes]
+) -> None:
+    folder = tmp_path_factory.mktemp("pack")
+    ok("git", "init", "-q", "--bare", ".", cwd=folder)
+    objects = Objects(folder)
+    files = {str(number): (FILE, data) for number, data in enumerate(held)}
+    with objects.together():
+        tree = objects.put_files(None, files)
+        assert {objects.blob(entry.id) for entry in objects.tree(tree)} == set(held)
+    assert len(list((folder / "objects" / "pack").glob("*.pack"))) == 1
+    ok("git", "fsck", "--strict", "--no-dangling", cwd=objects.path)
+    assert {Objects(folder).blob(entry.id) for entry in Objects(folder).tree(tree)} == set(held)

@@ -9,6 +9,7 @@ from conftest import Town, done
 from test_server import be
 
 import gitqueue as gq
+from gitqueue.rules import submission
 from gitqueue.rules.function import read
 
 
@@ -245,7 +246,10 @@ def test_what_fails_in_the_sandbox_says_so_with_its_log(town: Town, site: gq.Sit
         job.code.run(table=table.mock)
 
 
-def test_more_requests_than_a_push_may_hold_go_in_several(town: Town, site: gq.Site) -> None:
+def test_more_requests_than_a_push_may_hold_go_in_several(
+    town: Town, site: gq.Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submission, "MOST_REFS", 20)
     done(town.desk("owen").gitqueue("policy", "set", "requests.open=100"))
     jobs = site.submit_many((f"Job {number}", "print(1)") for number in range(52))
     assert (len(jobs), len(site.pending), jobs[51].status) == (52, 52, "pending")

@@ -5,8 +5,10 @@ Reading goes by raw bytes, so what we judge is what git hashes, and `refs/replac
 
 import hashlib
 import re
+import struct
+import zlib
 from bisect import bisect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -15,11 +17,14 @@ import pygit2
 from pygit2.enums import RepositoryOpenFlag
 
 from gitqueue.adapters import loose
+from gitqueue.adapters.git import git
 from gitqueue.errors import Tampered
 from gitqueue.model import FOLDER, Commit, Entry
 
 _COMMIT, _TREE, _BLOB = 1, 2, 3
 _KINDS = {_COMMIT: "commit", _TREE: "tree", _BLOB: "blob"}
+_TYPES = {name.encode(): kind for kind, name in _KINDS.items()}
+_MANY = 100  # objects that are written as one pack, as git does with those of a push
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 Row = tuple[bytes, bytes]  # of a tree: mode, id
 Changes = Mapping[str, tuple[Entry | None, Entry | None]]  # by path: before, after
@@ -64,6 +69,8 @@ class Objects:
     # reading
 
     def read(self, oid: str, kind: int) -> bytes:
+        if oid in self._pile:
+            return self._pile[oid].partition(b"\0")[2]
         if kind in _LARGEST and self.size(oid) > _LARGEST[kind]:
             raise TooMuch(f"{_KINDS[kind]} {oid[:12]} has more than {_LARGEST[kind]} bytes")
         try:
@@ -83,6 +90,15 @@ class Objects:
 
     def is_commit(self, oid: str) -> bool:
         return self.has(oid) and self._odb.read_header(oid)[0] == _COMMIT
+
+    def glance(self, commit: str, path: str) -> tuple[int, bool]:
+        """When a commit was made, and whether its tree has anything at a path: in a tenth of the time that reading them
+        takes, for lists of thousands. Nothing is judged by it."""
+        try:
+            found = self._repository[pygit2.Oid(hex=commit)]
+            return found.commit_time, path in found.tree  # type: ignore[attr-defined]
+        except (*_NOT_READ, AttributeError) as error:
+            raise Missing(f"commit {commit} is missing, damaged or no commit") from error
 
     def first_parents(self, tip: str) -> Iterator[str]:
         """The ids from `tip` down its line of first parents."""
@@ -121,6 +137,8 @@ class Objects:
 
     def size(self, oid: str) -> int:
         """Bytes of an object, from its header alone."""
+        if oid in self._pile:
+            return len(self._pile[oid].partition(b"\0")[2])
         try:
             return int(self._odb.read_header(oid)[1])
         except _NOT_READ as error:
@@ -246,8 +264,8 @@ class Objects:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Write all that the block writes at once, at its end: it waits for the disk once. Nothing of it can be read,
-        and no ref may move to it, before."""
+        """Write all that the block writes at once, at its end: it waits for the disk once. Only `read`, and what reads
+        by it, knows of it before; no ref may move to it."""
         self._held = True
         try:
             yield
@@ -325,8 +343,24 @@ class Objects:
 
     def _flush(self) -> None:
         pile, self._pile = self._pile, {}
-        if pile:
+        if len(pile) > _MANY:
+            git("index-pack", "--stdin", cwd=self.path, stdin=_packed(pile.values()))
+        elif pile:
             loose.write(Path(self._repository.path) / "objects", pile)
+
+
+def _packed(objects: Collection[bytes]) -> bytes:
+    """Objects (header and content) as a pack, as gitformat-pack(5) has it; none stands as a difference from another."""
+    parts = [struct.pack(">4sII", b"PACK", 2, len(objects))]
+    for whole in objects:
+        head, _, data = whole.partition(b"\0")
+        size, low = len(data) >> 4, _TYPES[head.partition(b" ")[0]] << 4 | len(data) & 15
+        while size:
+            parts.append(bytes((low | 128,)))
+            size, low = size >> 7, size & 127
+        parts += [bytes((low,)), zlib.compress(data, 1)]
+    text = b"".join(parts)
+    return text + hashlib.sha1(text, usedforsecurity=False).digest()
 
 
 _NAMES = ("utf-8", "surrogateescape")

@@ -78,6 +78,8 @@ class Job:
     @property
     def again(self) -> bool:
         """Whether as many owners as policy asks for have said `rerun` of the newest run, and nobody cancelled since."""
+        if not self.attempt:
+            return False
         names: set[str] = set()
         for note in reversed(self.decided):
             if note.decision is Decision.CANCEL:
@@ -86,15 +88,17 @@ class Job:
             asked = note.decision is Decision.RERUN and note.attempt == self.attempt
             if asked and who and who.has(OWNER) and who.name != self.id.requester:
                 names.add(who.name)
-        return bool(self.attempt) and len(names) >= self.owners
+        return len(names) >= self.owners
 
     @property
     def suspended(self) -> bool:
         """Whether the approval is in doubt, and other owners, as many as policy asks for, have not said `rerun`."""
+        if not self.doubt:
+            return False
         again = (note.signed.signer for note in self.decided if note.decision is Decision.RERUN)
         own = (self.approver, self.id.requester)
         others = {who.name for who in again if who and who.has(OWNER) and who.name not in own}
-        return bool(self.doubt) and len(others) < self.owners
+        return len(others) < self.owners
 
 
 class Queue:
@@ -147,12 +151,9 @@ class Queue:
         for ref, tip in found.items():
             if ref.job is not None and requester in (None, ref.job.requester):
                 tips.setdefault(ref.job, {})[ref.kind] = tip
-        # Its age right after the job, while its commit is at hand: with thousands, half of the time.
-        aged = [(self._age(found), found) for found in (self._job(job, its) for job, its in tips.items())]
-        return [job for _, job in sorted(aged, key=lambda pair: pair[0])]
-
-    def _age(self, job: Job) -> tuple[int, JobId]:
-        return (self.objects.commit(job.revision).date if job.revision else 0), job.id
+        chain = self.approved
+        aged = [self._dated(job, its, chain) for job, its in tips.items()]
+        return [job for _, _, job in sorted(aged, key=lambda one: one[:2])]
 
     def job(self, job: JobId) -> Job:
         """One job, be it closed; without revision and results where there is none of that name."""
@@ -166,7 +167,7 @@ class Queue:
         key = (str(job), self.approved, *(tips.get(kind) for kind in (Kind.REQUEST, Kind.REVIEW, Kind.RESULT)))
         found = self._recent.get(key)
         if found is None:
-            found = self._recent[key] = self._job(job, tips)
+            found = self._recent[key] = self._dated(job, tips, self.approved)[2]
             if len(self._recent) > _RECENT:
                 self._recent.pop(next(iter(self._recent)), None)
         return found
@@ -178,21 +179,25 @@ class Queue:
 
     def closed(self, over: Closed) -> Job:
         tips = {Kind.REQUEST: over.request, Kind.REVIEW: over.review, Kind.RESULT: over.results}
-        return replace(self._job(over.job, {kind: tip for kind, tip in tips.items() if tip}), closed=True)
+        known = {kind: tip for kind, tip in tips.items() if tip}
+        return replace(self._dated(over.job, known, self.approved)[2], closed=True)
 
-    def _job(self, job: JobId, tips: dict[Kind, str]) -> Job:
+    def _dated(self, job: JobId, tips: dict[Kind, str], chain: str) -> tuple[int, JobId, Job]:
+        """A job, after what lists are ordered by; `chain` is where approved stands."""
         said, fault = self._thread(tips.get(Kind.REVIEW))
         results = tips.get(Kind.RESULT)
         result, wrong = self._result(results) if results else (None, "")
         revision = tips.get(Kind.REQUEST)
-        approved = self.objects.at(self.objects.commit(self.approved).tree, job.folder) is not None
-        change = revision is not None and self.objects.at(self.objects.commit(revision).tree, job.folder) is None
-        if change and self.objects.descends(self.approved, revision or ""):
+        approved = self.objects.at(self.objects.commit(chain).tree, job.folder) is not None
+        date, holds = self.objects.glance(revision, job.folder) if revision else (0, True)
+        if not holds and self.objects.descends(chain, revision or ""):
             result = ResultText(State.COMPLETED, 1)
         approver, doubt = self._standing(job) if approved and not results else ("", "")
         rare = doubt or (result and result.state in RERUNNABLE)
-        owners = self.history.site(self.approved).policy.approvals if rare else 1
-        return Job(job, revision, approved, said, result, results, fault or wrong, approver, doubt, change, owners)
+        owners = self.history.site(chain).policy.approvals if rare else 1
+        wrong = fault or wrong
+        found = Job(job, revision, approved, said, result, results, wrong, approver, doubt, not holds, owners)
+        return date, job, found
 
     def _standing(self, job: JobId) -> tuple[str, str]:
         """Who approved a job that has not run, and why that signature counts no more, "" where it does."""

@@ -1,12 +1,13 @@
 """Lists of what a site has, by position and by name."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar, overload
 
 from gitqueue.errors import Mistake
 from gitqueue.rules.documents import nearest
 
 T = TypeVar("T")
+MOST = 500  # that are shown at once
 
 
 class Named(Sequence[T], Generic[T]):
@@ -57,4 +58,8 @@ class Named(Sequence[T], Generic[T]):
         return [word for item in self._items for word in self._names(item)]
 
     def __repr__(self) -> str:
-        return "\n".join(repr(item) for item in self._items) or f"no {self.kind}s"
+        return self._lines(repr(item) for item in self._items[:MOST])
+
+    def _lines(self, said: Iterable[str]) -> str:
+        more = len(self) - MOST
+        return "\n".join([*said, *([f"and {more:,} more"] if more > 0 else [])]) or f"no {self.kind}s"

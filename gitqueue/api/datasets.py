@@ -97,6 +97,10 @@ class Dataset:
     def __iter__(self) -> Iterator[Asset]:
         return iter(self.assets)
 
+    def _repr_html_(self) -> str:
+        facts = {"description": self.description, "never leave": ", ".join(self.identifiers)}
+        return show.card(self.title or self.name, self.name, facts, self.assets._grid())
+
     def __repr__(self) -> str:
         return f"dataset {self.name}: {escape(self.title)} ({', '.join(asset.name for asset in self.assets)})"
 
@@ -146,7 +150,10 @@ class Assets(Named[Asset]):
     kind = "asset"
 
     def _repr_html_(self) -> str:
-        return show.table(self.kind, ("asset", "description"), [(one.uid, one.description) for one in self])
+        return show.table(self.kind, self._grid())
+
+    def _grid(self) -> show.Grid:
+        return show.Grid(("asset", "description"), [(one.uid, one.description) for one in self])
 
 
 class Datasets(Named[Dataset]):
@@ -154,7 +161,7 @@ class Datasets(Named[Dataset]):
 
     def _repr_html_(self) -> str:
         rows = [(one.name, one.title, one.description, ", ".join(asset.name for asset in one.assets)) for one in self]
-        return show.table(self.kind, ("dataset", "title", "description", "assets"), rows)
+        return show.table(self.kind, show.Grid(("dataset", "title", "description", "assets"), rows))
 
 
 def of(desk: Desk) -> Datasets:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -13,15 +13,15 @@ from gitqueue.adapters import seal
 from gitqueue.adapters.files import lay_out
 from gitqueue.adapters.queue import Job as Seen
 from gitqueue.api import show, values
-from gitqueue.api.collections import Named
+from gitqueue.api.collections import MOST, Named
 from gitqueue.api.desk import Desk
 from gitqueue.api.files import Files, Outputs
 from gitqueue.api.findings import Findings
 from gitqueue.api.waiting import wait_for
 from gitqueue.errors import GitqueueError, Mistake, No, NotAllowed
 from gitqueue.model import FILE, PROGRAM
-from gitqueue.rules.lifecycle import ENDS, Decision, next_step
-from gitqueue.rules.manifest import Project
+from gitqueue.rules.lifecycle import ENDS, Decision, State, next_step
+from gitqueue.rules.manifest import Manifest, Project
 from gitqueue.rules.tree import escape
 from gitqueue.steps import collect, describe, look, report, review, weigh
 
@@ -66,34 +66,41 @@ class Job:
         return str(self._seen.id)
 
     @cached_property
-    def _row(self) -> dict[str, Any]:
-        return describe.whole(self._desk.queue, self._seen)
+    def _asked(self) -> Manifest | None:
+        """What its revision asks for; None where that cannot be read."""
+        try:
+            return self._desk.queue.manifest(self._seen)
+        except GitqueueError:
+            return None
 
     @property
     def name(self) -> str:
-        return str(self._row["name"])
+        return self._asked.name if self._asked else self._seen.id.name
 
     @property
     def description(self) -> str | None:
-        return self._row["description"] or None
+        return (self._asked.description.strip() or None) if self._asked else None
 
     @property
     def purpose(self) -> str | None:
-        return self._row["purpose"] or None
+        return (self._asked.purpose or None) if self._asked else None
+
+    @property
+    def _group(self) -> Project | None:
+        return self._asked.group if self._asked else None
 
     @property
     def project(self) -> str | None:
         """The name of the project that it belongs to."""
-        found: str | None = self._row["project"]
-        return found
+        return self._group.name if self._group else None
 
     @property
     def tags(self) -> list[str]:
-        return list(self._row["tags"])
+        return list(self._asked.tags) if self._asked else []
 
     @property
     def datasets(self) -> list[str]:
-        return list(self._row["datasets"])
+        return list(self._asked.datasets) if self._asked else []
 
     @property
     def requester(self) -> str:
@@ -102,13 +109,15 @@ class Job:
     @property
     def requester_email(self) -> str:
         """The requester's address as the site knows it; their name where it knows none."""
-        return str(self._row["requester_email"] or self.requester)
+        person = self._desk.queue.people.get(self.requester)
+        return (person.email if person else None) or self.requester
 
     @property
     def created_at(self) -> datetime | None:
         """When it was asked for, in UTC; None where the request has gone."""
-        at: str | None = self._row["created_at"]
-        return datetime.fromisoformat(at) if at else None
+        if self.revision is None:
+            return None
+        return datetime.fromtimestamp(self._desk.queue.objects.commit(self.revision).date, UTC)
 
     @property
     def revision(self) -> str | None:
@@ -118,9 +127,8 @@ class Job:
     @property
     def _cells(self) -> tuple[object, ...]:
         """A row of a table, as it stood when it was listed."""
-        row = describe.summary(self._desk.queue, self._seen)
-        at = str(row["created_at"] or "")[:16].replace("T", " ")
-        return (row["state"], row["id"], row["name"], row["project"], row["requester"], at)
+        at = self.created_at.strftime("%Y-%m-%d %H:%M") if self.created_at else ""
+        return (self._seen.state, self.uid, self.name, self.project, self.requester, at)
 
     # where it stands
 
@@ -224,13 +232,6 @@ class Job:
         from gitqueue.api.code import Code
 
         return Code(self)
-
-    @property
-    def _group(self) -> Project | None:
-        try:
-            return self._desk.queue.manifest(self._seen).group
-        except GitqueueError:
-            return None
 
     # what an owner does
 
@@ -339,8 +340,10 @@ class Job:
     # how it looks
 
     def __repr__(self) -> str:
+        return self._line(self._now().state)
+
+    def _line(self, state: State) -> str:
         name = "" if self.name == self._seen.id.name else f" ({escape(self.name)})"
-        state = self._now().state
         return f"{self.uid}{name}: {state}; next: {next_step(state)}"
 
     def _repr_html_(self) -> str:
@@ -363,13 +366,22 @@ class Jobs(Named[Job]):
 
     kind = "job"
 
-    def _repr_html_(self) -> str:
-        head = ("", "status", "job", "name", "project", "requester", "asked at")
-        return show.table(self.kind, head, [(number, *job._cells) for number, job in enumerate(self)])
-
     def __init__(
         self,
         items: Sequence[Job],
         names: Callable[[Job], tuple[str, ...]] = lambda job: (job.uid, job.uid.split("/")[1]),
     ) -> None:
         super().__init__(items, names)
+
+    # Both as they stood when they were listed; a front end asks for both.
+
+    def __repr__(self) -> str:
+        return self._lines(job._line(job._seen.state) for job in self._items[:MOST])
+
+    def _repr_html_(self) -> str:
+        return show.table(self.kind, self._grid())
+
+    def _grid(self) -> show.Grid:
+        head = ("", "status", "job", "name", "project", "requester", "asked at")
+        rows = [(number, *job._cells) for number, job in enumerate(self._items[:MOST])]
+        return show.Grid(head, rows, len(self) - len(rows))

@@ -38,6 +38,9 @@ class Project:
         self.requests = Jobs([job, *self.requests])
         return job
 
+    def _repr_html_(self) -> str:
+        return show.card(self.name, "project", {"description": self.description}, self.requests._grid())
+
     def __repr__(self) -> str:
         said = f": {escape(self.description.strip())}" if self.description else ""
         return f"project {escape(self.name)}{said} ({len(self.requests)} requests)"
@@ -48,7 +51,7 @@ class Projects(Named[Project]):
 
     def _repr_html_(self) -> str:
         rows = [(number, one.name, one.description, len(one.requests)) for number, one in enumerate(self)]
-        return show.table(self.kind, ("", "project", "description", "requests"), rows)
+        return show.table(self.kind, show.Grid(("", "project", "description", "requests"), rows))
 
 
 def of(site: Site, jobs: Jobs, begun: dict[str, str]) -> Projects:

@@ -9,7 +9,7 @@ from typing import Self
 from gitqueue import acts, runner
 from gitqueue.adapters import data, sandbox, settings
 from gitqueue.adapters.premises import Premises
-from gitqueue.api import identity, places, sites
+from gitqueue.api import identity, places, show, sites
 from gitqueue.api.desk import Desk
 from gitqueue.api.identity import Identity
 from gitqueue.api.jobs import Job, Jobs
@@ -197,10 +197,18 @@ class Server:
         """How the site stands: how many jobs stand where, why each approved one waits, and what to see to."""
         return {**operate.standing(self._premises), "runner": runner.runner_of(self._premises)}
 
+    @property
+    def _served(self) -> str:
+        return "a runner serves it" if self.running else "no runner serves it: start()"
+
     def __repr__(self) -> str:
-        how = "a runner serves it" if self.running else "no runner serves it: start()"
         waiting = len(acts.waiting(self._desk.queue, self._desk.me))
-        return f"site {self._premises.name} of {self.email}; {waiting} waiting for a decision; {how}"
+        return f"site {self._premises.name} of {self.email}; {waiting} waiting for a decision; {self._served}"
+
+    def _repr_html_(self) -> str:
+        waiting = self.list_pending_jobs()
+        facts = {"owner": self.email, "runner": self._served, "waiting for you": len(waiting)}
+        return show.card(self._premises.name, self._premises.path, facts, waiting._grid())
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

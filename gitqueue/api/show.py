@@ -21,9 +21,27 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _FEW = 5  # rows that need no search
 
 
-def table(kind: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
-    return page("notebook/table.html", kind=kind, head=head, rows=texts, search=len(rows) > _FEW)
+@dataclass(frozen=True)
+class Grid:
+    """Rows of a table; `more`: how many further ones there are."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    more: int = 0
+
+    def words(self) -> dict[str, object]:
+        texts = [["" if cell is None else str(cell) for cell in row] for row in self.rows]
+        return {"head": self.head, "rows": texts, "more": self.more}
+
+
+def table(kind: str, grid: Grid) -> str:
+    return page("notebook/table.html", kind=kind, search=len(grid.rows) > _FEW, **grid.words())
+
+
+def card(title: str, about: object, facts: Mapping[str, object], grid: Grid | None = None) -> str:
+    """One thing: what there is to say of it, and what belongs to it."""
+    said = [(name, "none" if value in (None, "") else str(value)) for name, value in facts.items()]
+    return page("notebook/card.html", title=title, about=str(about), facts=said, **(grid or Grid((), ())).words())
 
 
 def request(job: Job) -> str:

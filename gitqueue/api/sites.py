@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
 from gitqueue.adapters.queue import Job as Seen
-from gitqueue.api import datasets, identity, places, projects, requests
+from gitqueue.api import datasets, identity, places, projects, requests, show
 from gitqueue.api.code import Functions
 from gitqueue.api.datasets import Asset, Dataset, Datasets, NewAsset
 from gitqueue.api.desk import Desk
@@ -49,6 +50,16 @@ class Site:
 
     def __repr__(self) -> str:
         return f"site {self.name} at {self.url}; you are {self.me or 'not known there'}"
+
+    def _repr_html_(self) -> str:
+        datasets, jobs = self.datasets, self.jobs
+        stand = Counter(str(job._seen.state) for job in jobs)
+        facts = {
+            "you": self.me or "not known there: send an owner your public key",
+            "datasets": ", ".join(one.title or one.name for one in datasets),
+            "requests": ", ".join(f"{number} {state}" for state, number in stand.items()),
+        }
+        return show.card(self.name, self.url, facts)
 
     # what there is
 
@@ -152,7 +163,7 @@ class Site:
         return self._send(made.draft(name or made.name, self._desk.view.policy, about or {}))
 
     def submit_many(self, drafts: Iterable[tuple[str, str | Path]], **about: Unpack[About]) -> Jobs:
-        """Ask for many Python programs at once, each (name, code), fifty to a push; the jobs. All are judged
+        """Ask for many Python programs at once, each (name, code), 250 to a push; the jobs. All are judged
         before the first is sent."""
         return self._send_all([self._script(name, "main.py", code, (), (), about) for name, code in drafts])
 
@@ -191,8 +202,8 @@ class Site:
             wanted.append(submit.Request(JobId(me, _free(draft.name, taken)), draft.files, f"Ask for {draft.name}"))
             taken.add(wanted[-1].job.name)
         submit.send(self._desk.clone, wanted)
-        queue = self._desk.queue
-        return Jobs([Job(self._desk, queue.job(one.job)) for one in wanted])
+        now = {seen.id: seen for seen in self._desk.queue.jobs(me)}
+        return Jobs([Job(self._desk, now[one.job]) for one in wanted])
 
     # governing, for owners
 
@@ -231,10 +242,15 @@ class Site:
         return {name: {"roles": list(one.roles), "email": one.email} for name, one in people.items()}
 
     def add_person(
-        self, name: str, *, key: str | None = None, email: str | None = None, roles: Sequence[str] = ("requester",)
+        self,
+        name: str,
+        *,
+        key: str | Path | None = None,
+        email: str | None = None,
+        roles: Sequence[str] = ("requester",),
     ) -> None:
         """Let somebody in, as one signed commit; `key`: their public key, a line or a .pub file."""
-        line = None if key is None else identity.public_key(key)
+        line = None if key is None else identity.public_key(str(key))
         person = govern.NewPerson(name, line, tuple(roles), email=email)
         self._change(f"Add {name}", lambda queue: govern.add_person(queue, person))
 

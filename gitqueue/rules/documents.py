@@ -10,6 +10,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
+from functools import cache
 from itertools import islice
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
@@ -214,7 +215,7 @@ def _struct_faults(value: Tree, kind: type[msgspec.Struct], path: str) -> Iterat
     if not isinstance(value, dict):
         yield f"{path or 'the file'} is {quote(value)}; wanted is a mapping, `key: value`"
         return
-    fields = {one.encode_name: one for one in msgspec.structs.fields(kind)}
+    fields = _fields(kind)
     for key in value:
         if key not in fields and key != kind.__struct_config__.tag_field:
             yield f"unknown key {quote(key)} {place}{nearest(key, fields) or _known(fields)}"
@@ -223,6 +224,11 @@ def _struct_faults(value: Tree, kind: type[msgspec.Struct], path: str) -> Iterat
             yield from _faults(value[key], field.type, _below(path, key))
         elif field.required:
             yield f"key {key!r} is missing {place}"
+
+
+@cache
+def _fields(kind: type[msgspec.Struct]) -> Mapping[str, msgspec.structs.FieldInfo]:
+    return {one.encode_name: one for one in msgspec.structs.fields(kind)}
 
 
 def _known(fields: Iterable[str]) -> str:

@@ -92,7 +92,7 @@ def command(manifest: Manifest) -> tuple[str, ...]:
     reasons = tuple(_unclear(manifest))
     if reasons:
         raise Faulty(*reasons)
-    return ("python", ENTRY, manifest.entrypoint) if manifest.entrypoint else tuple(shlex.split(manifest.run or ""))
+    return ("python", ENTRY, manifest.entrypoint) if manifest.entrypoint else _split(manifest.run or "")
 
 
 def granted(manifest: Manifest, policy: Policy) -> Limits:
@@ -140,12 +140,18 @@ def _unsplit(run: str) -> Iterator[str]:
         yield f"run has {len(run)} characters; at most {COMMAND}, a script in a file has room"
         return
     try:
-        words = shlex.split(run)
+        words = _split(run)
     except ValueError as error:
         yield f"run is {quote(run)}, which does not split into words: {str(error).lower()}"
         return
     if not words or not words[0]:
         yield "run is empty; name a program, as in python main.py"
+
+
+@lru_cache(64)
+def _split(run: str) -> tuple[str, ...]:
+    """A gate asks five times for each request."""
+    return tuple(shlex.split(run))
 
 
 # --- rules: facts in, reasons out ---
@@ -246,7 +252,7 @@ def _program(facts: Facts) -> Iterator[str]:
 
 def _script(run: str) -> str:
     """The word of a command that is clearly meant as a file of the job, or ""."""
-    words = [] if tuple(_unsplit(run)) else shlex.split(run)
+    words = () if tuple(_unsplit(run)) else _split(run)
     if not words or words[0].startswith(("./", "../")):
         return "".join(words[:1])
     if not _INTERPRETER.fullmatch(words[0].rpartition("/")[2]) or {"-c", "-m", "-e"} & set(words):

@@ -7,7 +7,7 @@ from gitqueue.refs import JobId
 from gitqueue.rules import manifest, tree
 from gitqueue.rules.policy import Dataset, Policy
 
-MOST_REFS = 50  # that one push may move
+MOST_REFS = 250  # that one push may move: as many as one entry of the audit can name, and judged in about a second
 
 
 def judge(files: Sequence[tree.File], job: JobId, policy: Policy, datasets: Mapping[str, Dataset]) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """Receive: judge a push whole, before any ref of it moves. Every reason is reported at once."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -8,7 +7,6 @@ from pathlib import Path
 
 from gitqueue import refs
 from gitqueue.adapters import vault
-from gitqueue.adapters.git import list_refs
 from gitqueue.adapters.history import History, SiteView
 from gitqueue.adapters.objects import Objects
 from gitqueue.adapters.queue import Queue
@@ -38,15 +36,15 @@ class Verdict:
 class Gate:
     """The site as the gate sees it: its history with the pushed objects, where the vault is, and the time.
 
-    `begun`: the requests that this push would create, each counted by those judged after it. `pushed`: where it would
-    put requests: what it says of them at once is said of these revisions.
+    `open`: how many requests of a requester wait, with those of this push that were judged already. `pushed`: where it
+    would put requests: what it says of them at once is said of these revisions.
     `sender`: whose ssh connection it came by; None by the site's own account.
     """
 
     history: History
     vault: Path
     now: float
-    begun: "Counter[str]" = field(default_factory=Counter)
+    open: dict[str, int] = field(default_factory=dict)
     pushed: dict[JobId, str] = field(default_factory=dict)
     sender: Sender | None = None
 
@@ -57,6 +55,10 @@ class Gate:
     @cached_property
     def queue(self) -> Queue:
         return Queue(self.history)
+
+    @cached_property
+    def claims(self) -> Objects:
+        return Objects(self.vault)
 
     @property
     def approved(self) -> str:
@@ -159,7 +161,8 @@ def _file_faults(gate: Gate, link: Link, job: JobId, folder: str) -> tuple[str, 
 
 
 def _claimed(gate: Gate, job: JobId) -> bool:
-    return bool(list_refs(gate.vault, f"refs/claims/{job}"))
+    """Whether it was ever begun: the first attempt is always number 1, and its claim is never deleted."""
+    return gate.claims.ref(refs.claim(job, 1)) is not None
 
 
 def _unfinished(gate: Gate, link: Link) -> Iterator[JobId]:
@@ -220,8 +223,10 @@ def _quota(gate: Gate, job: JobId, site: SiteView, old: str | None) -> Iterator[
     """Open requests per requester: a new one is refused when too many wait."""
     if old is not None:
         return
-    waiting = sum(known.state in lifecycle.OPEN for known in gate.queue.jobs(job.requester)) + gate.begun[job.requester]
-    gate.begun[job.requester] += 1
+    if job.requester not in gate.open:
+        gate.open[job.requester] = sum(known.state in lifecycle.OPEN for known in gate.queue.jobs(job.requester))
+    waiting = gate.open[job.requester]
+    gate.open[job.requester] += 1
     if waiting >= site.policy.requests.open:
         yield f"{job.requester} has {waiting} open requests; {site.policy.requests.open} are allowed: cancel one first"
 

@@ -12,11 +12,11 @@ from gitqueue.errors import GitqueueError, Tampered
 from gitqueue.model import RefMove
 from gitqueue.rules.authority import Signer
 from gitqueue.rules.journal import Entry, Event, message
+from gitqueue.rules.submission import MOST_REFS
 
 if TYPE_CHECKING:
     from gitqueue.adapters.premises import Premises
 
-_MOST_MOVES = 50
 _OWN = (Event.CLAIM, Event.RESULT, Event.REHEARSED, Event.CLOSED)
 
 
@@ -39,7 +39,7 @@ def word(history: History, push: Push, now: float) -> Entry:
         sender=push.sender,
         signer=signer.name if signer else "",
         key=signer.fingerprint if signer else "",
-        moves=tuple(push.moves[:_MOST_MOVES]),
+        moves=tuple(push.moves[:MOST_REFS]),
         reasons=push.reasons,
     )
 

@@ -5,6 +5,7 @@ import keyword
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from gitqueue import refs
@@ -215,16 +216,13 @@ def send(clone: Clone, wanted: Sequence[Request]) -> str:
     if taken:
         raise Mistake(*taken, step="choose another name: a job's name is used once")
     tip, root = queue.approved, queue.objects.commit(queue.approved).tree
-    trees = [_put(queue, root, one) for one in wanted]
-    commits = clone.commit_trees([(tree, one.message) for tree, one in zip(trees, wanted, strict=True)], tip)
-    names = [refs.request(one.job) for one in wanted]
-    pairs = [(f"--force-with-lease={name}:", f"{at}:{name}") for at, name in zip(commits, names, strict=True)]
-    answers = []
-    for start in range(0, len(pairs), submission.MOST_REFS):
-        leases, moves = zip(*pairs[start : start + submission.MOST_REFS], strict=True)
-        answers.append(clone.push("--atomic", *leases, *moves))
-    clone.fetch()
-    return "\n".join(answers)
+    with queue.objects.together():
+        trees = [_put(queue, root, one) for one in wanted]
+    named = [(tree, one.message) for tree, one in zip(trees, wanted, strict=True)]
+    commits = clone.commit_trees(queue.objects, named, tip)
+    tips = iter([(refs.request(one.job), at) for one, at in zip(wanted, commits, strict=True)])
+    parts = iter(lambda: dict(islice(tips, submission.MOST_REFS)), {})
+    return "\n".join(clone.push_new(part) for part in parts)
 
 
 def _put(queue: Queue, root: str, wanted: Request) -> str:

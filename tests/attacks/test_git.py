@@ -147,10 +147,10 @@ def test_10_000_refs_in_one_push_are_refused_at_once(shop: Workshop) -> None:
     assert peak < 200 << 20
 
 
-def test_51_refs_are_refused_by_their_number_and_two_are_not(own: Workshop) -> None:
+def test_more_refs_than_an_audit_entry_holds_are_refused_by_their_number_and_two_are_not(own: Workshop) -> None:
     commits = {f"{REQUEST}n{number}": own.request(f"rachel/n{number}") for number in range(2)}
-    many = (f"{commits[f'{REQUEST}n1']}:{REQUEST}m{number}" for number in range(51))
-    own.refused(*many, because="the push moves 51 refs at once; 50 are allowed")
+    many = (f"{commits[f'{REQUEST}n1']}:{REQUEST}m{number}" for number in range(251))
+    own.refused(*many, because="the push moves 251 refs at once; 250 are allowed")
     own.accepted(*(f"{commit}:{name}" for name, commit in commits.items()))
 
 
