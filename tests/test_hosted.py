@@ -228,37 +228,26 @@ def _completed(town: Hosted, owen: Desk, rachel: Desk) -> str:
     return town.at(f"results/{BC}")
 
 
-def _swapped(town: Hosted, tip: str) -> None:
+def _swapped(town: Hosted, tip: str) -> str:
     nobody = {f"GIT_{who}_{what}": "x" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     words = (f"{tip}^{{tree}}", "-p", f"{tip}^", "-m", "State: completed")
-    other = ok("git", "commit-tree", *words, cwd=town.repository, env=nobody)
-    town.edit(f"refs/heads/results/{BC}", other)
+    return ok("git", "commit-tree", *words, cwd=town.repository, env=nobody)
 
 
-@pytest.mark.parametrize(
-    ("name", "attack"),
-    [
-        (f"results/{BC}", _swapped),
-        (f"results/{BC}", lambda town, tip: town.edit(f"refs/heads/results/{BC}", None)),
-        (f"results/{BC}", lambda town, tip: town.edit(f"refs/heads/results/{BC}", f"{tip}^")),
-        ("audit", lambda town, tip: town.edit("refs/heads/audit", "audit~2")),
-        ("results/rolf/other", lambda town, tip: town.edit("refs/heads/results/rolf/other", tip)),
-    ],
-    ids=["swapped", "deleted", "rewound", "audit rewound", "foreign"],
-)
-def test_a_result_or_the_audit_is_not_altered_unseen(
-    town: Hosted, owen: Desk, rachel: Desk, name: str, attack: Callable[[Hosted, str], None]
-) -> None:
+def test_a_result_or_the_audit_is_not_altered_unseen(town: Hosted, owen: Desk, rachel: Desk) -> None:
+    mine, audit, other = f"refs/heads/results/{BC}", "refs/heads/audit", "refs/heads/results/rolf/other"
     tip = _completed(town, owen, rachel)
-    there = town.at(name)
-    attack(town, tip)
-    said = town.alarm()
-    assert f"refs/heads/{name}" in said
-    assert "the runner did not put it there" in said
-    assert town.at(f"results/{BC}", town.mirror) == tip
-    town.mend(said)
-    if name != "audit":
-        assert town.at(name) == there
+    attacks = [(mine, _swapped(town, tip)), (mine, None), (mine, f"{tip}^"), (audit, "audit~2"), (other, tip)]
+    for name, commit in attacks:
+        there = town.at(name.removeprefix("refs/heads/"))
+        town.edit(name, commit)
+        said = town.alarm()
+        assert name in said
+        assert "the runner did not put it there" in said
+        assert town.at(f"results/{BC}", town.mirror) == tip
+        town.mend(said)
+        if name != audit:
+            assert town.at(name.removeprefix("refs/heads/")) == there
 
 
 def test_a_results_branch_that_is_there_already_keeps_the_job_from_running_until_it_is_gone(
@@ -316,7 +305,7 @@ def test_a_forge_that_takes_no_push_delays_a_run_and_loses_nothing(town: Hosted,
 
 
 def test_a_forge_that_hangs_keeps_no_run_waiting(town: Hosted, owen: Desk, rachel: Desk) -> None:
-    slow = b"import time; time.sleep(6)\n" + MAIN
+    slow = b"import time; time.sleep(4)\n" + MAIN
     owen.approve(rachel.request(BC, {"job.yaml": JOB, "main.py": slow}))
     words = (sys.executable, "-m", "gitqueue", "-C", town.site, "serve")
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as runner:
@@ -361,14 +350,12 @@ def _pull(town: Hosted, desk: Desk, number: int, kind: str = "pull") -> None:
 
 
 @pytest.mark.parametrize("kind", ["pull", "merge-requests"])
-def test_a_pull_requests_head_is_its_signers_request(town: Hosted, owen: Desk, rachel: Desk, kind: str) -> None:
+def test_a_pull_requests_head_is_its_signers_request(town: Hosted, rachel: Desk, kind: str) -> None:
     asked = rachel.request(BC, push=False)
     _pull(town, rachel, 7, kind)
     town.serve()
     assert town.at(f"requests/{BC}") == town.at(f"requests/{BC}", town.mirror) == asked
     assert "sender: pull/7" in ok("git", "log", "audit", cwd=town.repository).lower()
-    done(owen.gitqueue("approve", BC))
-    assert f"{BC} is completed" in town.serve().err
 
 
 def test_a_signed_note_on_a_pull_request_is_its_requesters_word(town: Hosted, rachel: Desk) -> None:

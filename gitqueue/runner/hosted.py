@@ -34,6 +34,7 @@ class Hosting:
         self._heard = False
         self._at_work: Future[Callable[[], bool]] | None = None
         self._to_say: list[str] = []
+        self._put_out: str | None = ""  # where the audit stood when there was nothing to put out
         self._shut = Shut()
         self._stays: set[RefMove] = set()  # what gc closed, and the forge does not let go, or keep
         self.seen = mirror.recall(desk.site)
@@ -75,7 +76,7 @@ class Hosting:
     def _settle(self) -> bool:
         if self._at_work is None or not self._at_work.done():
             return False
-        done, self._at_work, self._heard = self._at_work, None, True
+        done, self._at_work, self._heard, self._put_out = self._at_work, None, True, ""
         while self._to_say:
             self.desk.say_once(self._to_say.pop(0))
         try:
@@ -149,8 +150,13 @@ class Hosting:
         """Push what has moved here, unless the forge is in trouble, or at work: then after the next look."""
         if self.busy or self.trouble is not None or not self.shown:
             return
+        audit = self.desk.premises.queue.ref(refs.AUDIT)
+        if audit == self._put_out:  # whatever the runner moves, it moves the audit after it
+            return
         if moves := list(self._moves()):
             self._begin(lambda: self._push(moves))
+        else:
+            self._put_out = audit
 
     def _push(self, moves: list[RefMove]) -> Callable[[], bool]:
         there = self.forge.put(moves)

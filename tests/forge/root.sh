@@ -8,7 +8,7 @@ mkdir -p "$cache"
 exec 9>"$root.lock"
 flock 9
 if [ ! -d "$root" ]; then
-  command -v mmdebstrap >/dev/null || apt-get install --yes --quiet --no-install-recommends mmdebstrap >&2
+  command -v mmdebstrap >/dev/null || apt-get install --yes --quiet --no-install-recommends mmdebstrap debian-archive-keyring >&2
   rm -rf "$root.new"
   mmdebstrap --quiet --mode=root --format=directory --variant=minbase \
     --include=pagure,redis-server,gunicorn,openssh-server --aptopt='Acquire::Retries "3"' \
