@@ -1,15 +1,11 @@
 """What `import gitqueue as gq` gives, for type checkers and editors."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
 from gitqueue.api.jobs import Job as Job
 from gitqueue.api.jobs import JobStatus as JobStatus
 from gitqueue.api.requests import function as function
 from gitqueue.api.server import Server as Server
 from gitqueue.api.server import create_server as create_server
 from gitqueue.api.sister import Client as Client
-from gitqueue.api.sister import Listed
 from gitqueue.api.sister import create_client as create_client
 from gitqueue.api.sites import Site as Site
 from gitqueue.api.sites import connect as connect
@@ -27,28 +23,18 @@ from gitqueue.errors import TimedOut as TimedOut
 
 __version__: str
 
-jobs_for_me: Listed
-my_jobs: Listed
-pending_for_me: Listed
-
-def submit_job(
-    target_email: str, code_folder: str | Path, name: str, description: str = "", tags: Sequence[str] = ()
-) -> Job: ...
-def submit_python(
-    target_email: str,
-    script_content: str,
-    name: str,
-    description: str = "",
-    requirements: Sequence[str] = (),
-    tags: Sequence[str] = (),
-) -> Job: ...
-def submit_bash(
-    target_email: str, script_content: str, name: str, description: str = "", tags: Sequence[str] = ()
-) -> Job: ...
-def get_job(job_uid: object) -> Job | None: ...
-def wait_for_completion(job_uid: object, timeout: float = 600) -> Job: ...
-def get_job_output(job_uid: object) -> Path | None: ...
-def get_job_logs(job_uid: object) -> str | None: ...
-def approve(job_uid: object, reason: str = "") -> bool: ...
-def reject(job_uid: object, reason: str = ...) -> bool: ...
-def inspect_job(job_uid: object) -> None: ...
+# Those of a client of all sites that are known here.
+_everywhere: Client
+approve = _everywhere.approve
+get_job = _everywhere.get_job
+get_job_logs = _everywhere.get_job_logs
+get_job_output = _everywhere.get_job_output
+inspect_job = _everywhere.inspect_job
+jobs_for_me = _everywhere.jobs_for_me
+my_jobs = _everywhere.my_jobs
+pending_for_me = _everywhere.pending_for_me
+reject = _everywhere.reject
+submit_bash = _everywhere.submit_bash
+submit_job = _everywhere.submit_job
+submit_python = _everywhere.submit_python
+wait_for_completion = _everywhere.wait_for_completion

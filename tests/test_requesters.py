@@ -1,11 +1,13 @@
 """`gq.connect`: what requesters do in Python. They ask for scripts, folders and functions, wait, and have results."""
 
+import ast
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
-from conftest import Town, done
+from conftest import Town, done, run
 from test_server import be
 
 import gitqueue as gq
@@ -253,3 +255,42 @@ def test_more_requests_than_a_push_may_hold_go_in_several(
     done(town.desk("owen").gitqueue("policy", "set", "requests.open=100"))
     jobs = site.submit_many((f"Job {number}", "print(1)") for number in range(52))
     assert (len(jobs), len(site.pending), jobs[51].status) == (52, 52, "pending")
+
+
+USERS_FILE = """import gitqueue as gq
+
+server = gq.create_server("centre", max_concurrent_jobs=2)
+for job in server.list_pending_jobs():
+    done: bool = server.approve_job(job.uid, job.name)
+site: gq.Site = gq.connect("centre")
+
+@gq.function(table=site.datasets["cancer"]["features"])
+def size(table: object) -> int:
+    return 1
+
+asked: gq.Job = site.submit(size)
+flags: list[str] = asked.wait(5).outputs.flags
+first: str | None = gq.my_jobs(limit=3)[0].description
+sent: gq.Job = gq.submit_python("owen@uni.example", "print(1)", "One")
+site.jobs.nothing  # is there
+"""
+
+
+@pytest.mark.slow
+def test_a_users_file_is_checked_by_mypy_in_strict_mode(tmp_path: Path) -> None:
+    (tmp_path / "user.py").write_text(USERS_FILE)
+    root = Path(gq.__file__).parents[1]
+    said = run(sys.executable, "-m", "mypy", "--strict", "--cache-dir", root / ".mypy_cache", "user.py", cwd=tmp_path)
+    assert said.out.splitlines() == [
+        'user.py:16: error: "Jobs" has no attribute "nothing"  [attr-defined]',
+        "Found 1 error in 1 file (checked 1 source file)",
+    ]
+
+
+def test_what_checkers_know_is_what_there_is() -> None:
+    stub = ast.parse(Path(gq.__file__).with_suffix(".pyi").read_text()).body
+    known = {alias.asname for one in stub if isinstance(one, ast.ImportFrom) for alias in one.names}
+    known |= {
+        name.id for one in stub if isinstance(one, ast.Assign) for name in one.targets if isinstance(name, ast.Name)
+    }
+    assert known | {"__version__"} == set(dir(gq))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, TypedDict
 
 from gitqueue.adapters import data
 from gitqueue.adapters.files import lay_out, write_atomic
@@ -112,7 +113,8 @@ class NewAsset(TypedDict):
     mock: Any
 
 
-class Held(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Held:
     """An asset's files: the mock's name and bytes; where the real data lie, or what is to be written of them."""
 
     mock: tuple[str, bytes]

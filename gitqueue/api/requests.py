@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypedDict, overload
 
 import yaml
 
@@ -18,7 +18,6 @@ from gitqueue.model import FILE, PROGRAM
 from gitqueue.rules import function as functions
 from gitqueue.rules.policy import Policy
 
-F = TypeVar("F", bound=Callable[..., Any])
 Requirements = Sequence[str] | str | Path
 _LEFT_OUT = frozenset((".git", "__pycache__", ".ipynb_checkpoints", ".venv", ".DS_Store"))
 
@@ -196,9 +195,15 @@ class Function:
         return tuple(dict.fromkeys((*self.source.packages(allowed), *(("pandas",) if tables else ()))))
 
 
+@overload
+def function(call: Callable[..., Any], /, *, requirements: Requirements | None = None, **inputs: Asset) -> Function: ...
+@overload
+def function(
+    *, requirements: Requirements | None = None, **inputs: Asset
+) -> Callable[[Callable[..., Any]], Function]: ...
 def function(
     call: Callable[..., Any] | None = None, /, *, requirements: Requirements | None = None, **inputs: Asset
-) -> Any:
+) -> Function | Callable[[Callable[..., Any]], Function]:
     """Make a function one that can be asked for: `@gq.function(features=asset)`, each parameter an asset.
 
     Only its source travels. Raises Mistake, with every name and line, where it uses what is defined around it.
