@@ -303,6 +303,7 @@ _WAYS = {
     "error": "raises as an error (its text stands in the log)",
     "name": "names a file by",
     "time": "waits for a time that tells of",
+    "stamp": "gives a file a time or a size that tells of",
 }
 
 
@@ -310,7 +311,11 @@ def _grade_of_rows(way: str, sure: Sure) -> Grade:
     """What is printed stays with the owners until they say otherwise: a doubt. What is written wants to leave."""
     if sure is Sure.POSSIBLE:
         return Grade.NOTE
-    return Grade.DANGER if sure is Sure.CERTAIN and way in ("output", "result", "name", "exit", "time") else Grade.DOUBT
+    return (
+        Grade.DANGER
+        if sure is Sure.CERTAIN and way in ("output", "result", "name", "exit", "time", "stamp")
+        else Grade.DOUBT
+    )
 
 
 def _contradicted(tags: Iterable[str], found: Sequence[Finding]) -> Iterator[Finding]:

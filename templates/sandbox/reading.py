@@ -17,7 +17,7 @@ DEPTH = 50
 DELIMITERS = "\t,;|"
 OWN = ((b"\x93NUMPY", "npy"), (b"PAR1", "parquet"), (b"%PDF-", "pdf"))  # that puremagic does not know, or not surely
 IN_TEXT = frozenset((".html", ".htm", ".rtf", ".eps", ".ps", ".xml", ".svg", ".docbook"))  # text that is more than text
-PLAIN = re.compile(r"[-+]?\d*\.?\d*(?:[eE][-+]?\d+)?|[^\W_]*")  # a cell that is one number, or one word
+PLAIN = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|[^\W_]*")  # a cell that is one number, or one word
 LONG = re.compile(r"[^\s,;|\"'()\[\]{}<>]{32,}")
 HEX = re.compile(r"[0-9a-fA-F]{32,}")
 WORD = re.compile(r"[^\s,;|\"'()\[\]{}<>=:*`#]+")

@@ -124,6 +124,25 @@ HONEST = {
     "a library of its own": "import logging\nlogging.info('%d rows', len(df))\n"
     "log = logging.getLogger('x')\nlog.info(df.x.mean())\n",
     "a loop that ends": "n = 0\nwhile True:\n    n += 1\n    if n > 3:\n        break\n",
+    "a loop over an array": "t = 0.0\nfor row in df.values:\n    t += row[2]\nprint(t / len(df))\n",
+    "an array's columns": "X = df.to_numpy()\nprint(X.mean(), X[:, 0].mean(), X.shape)\n",
+    "residuals summed up": 'import statsmodels.formula.api as smf\nm = smf.ols("y ~ a", data=df).fit()\n'
+    "print(m.resid.std())\n",
+    "a chart's words": 'import matplotlib.pyplot as plt\nplt.hist(df.age)\nplt.title(f"n = {len(df)}")\n'
+    'plt.xlabel("age")\n'
+    'plt.legend(["all"])\nplt.savefig(OUT + "/h.png", dpi=100, bbox_inches="tight")\n',
+    "a pivot by two columns": 'df.pivot_table(index="sex", columns="stage", values="x").to_csv(OUT + "/p.csv")\n',
+    "each column by itself": "for c in df.columns:\n    print(df.groupby(c).size().mean(), sep=';')\n",
+    "words of its own about methods": "class A:\n    def __init__(self, d):\n        self.d = d\n"
+    "    @property\n    def n(self):\n"
+    "        return len(self.d)\n    def __add__(self, other):\n        return self.n + other\nprint(A(df).n)\n",
+    "map and reduce": 'from functools import reduce\nxs = list(map(float, df["x"]))\n'
+    "print(sum(xs), reduce(lambda a, b: a + b, xs))\n",
+    "a setting": 'os.environ["OMP_NUM_THREADS"] = "1"\nprint(os.environ["OMP_NUM_THREADS"])\n',
+    "threads that sum up": "import threading\ndef work(d):\n    print(d.x.mean())\n"
+    "threading.Thread(target=work, args=(df,)).start()\n",
+    "a query": 'print(df.query("age > 50").x.mean())\n',
+    "options of a library": "pd.options.display.max_rows = 10\nprint(len(df))\n",
     "letters of the world": "größe = df.x.mean()\nprint('Größe', größe)\n",
 }
 
@@ -225,6 +244,43 @@ ROWS = {
     "never called": ("def leak():\n    print(pd.read_csv(DATA + '/d/people.csv'))\n", "certain"),
     "a minimum": ('print(df["age"].min())\n', "possible"),
     "the first and the last": ('print(sorted(df["age"])[0])\n', "certain"),
+    "by what calls what it is given": ("import functools\n"
+                                       "functools.reduce(lambda a, b: print(b), df.values.tolist())\n", "certain"),
+    "as a thread": ("import threading\nthreading.Thread(target=print, args=(df,)).start()\n", "certain"),
+    "in the end": ("import atexit\natexit.register(print, df)\n", "certain"),
+    "each row of an array": ("list(map(print, df.values))\n", "certain"),
+    "a method by its name": ('import operator\noperator.methodcaller("to_csv", OUT + "/x.csv")(df)\n', "certain"),
+    "an attribute by its name": ('import operator\noperator.attrgetter("to_csv")(df)(OUT + "/x.csv")\n', "certain"),
+    "a method of its class": ('pd.DataFrame.to_csv(df, OUT + "/x.csv")\n', "certain"),
+    "a separator": ('print("a", "b", sep=str(rows))\n', "certain"),
+    "keywords as they come": ('print(**{"end": str(rows)})\n', "certain"),
+    "by way of the environment": ('os.environ["X"] = df.to_csv()\nprint(os.environ["X"])\n', "certain"),
+    "a property": ("class A:\n    @property\n    def d(self):\n        return df\nprint(A().d)\n", "certain"),
+    "an operator": ("class A:\n    def __add__(self, other):\n        return rows\nprint(A() + 1)\n", "certain"),
+    "a last word": ("class A:\n    def __del__(self):\n        print(self.d)\na = A()\na.d = df\n", "certain"),
+    "sent to a generator": ("def g():\n    while (x := (yield)):\n        print(x)\nc = g()\nnext(c)\n"
+                            "c.send(df)\n", "likely"),
+    "by descriptors": ('i, o = os.open(DATA + "/d/people.csv", 0), os.open(OUT + "/x.csv", 65)\n'
+                       'os.sendfile(o, i, 0, 999)\n', "certain"),
+    "a file in memory": ('import mmap\nf = open(DATA + "/d/people.csv")\n'
+                         'print(mmap.mmap(f.fileno(), 0)[:99])\n', "likely"),
+    "an array on disk": ('np.memmap(OUT + "/x.npy", mode="w+", shape=9)[:] = df.x\n', "certain"),
+    "an array's own way out": ('df.x.to_numpy().tofile(OUT + "/x.csv")\n', "certain"),
+    "the time of a file": ('os.utime(OUT + "/x.csv", (0, int(rows[0]["age"])))\n', "certain"),
+    "a chart's title": ('import matplotlib.pyplot as plt\nplt.title(str(rows))\n', "likely"),
+    "a picture's metadata": ('import matplotlib.pyplot as plt\n'
+                             'plt.savefig(OUT + "/h.png", metadata={"a": df.to_csv()})\n', "certain"),
+    "what a model keeps": ("from sklearn.svm import SVC\n"
+                           "print(SVC().fit(df[['a']], df.y).support_vectors_)\n", "likely"),
+    "a model that keeps its rows": ("from sklearn.neighbors import KNeighborsClassifier as K\n"
+                                    'import joblib\n'
+    'joblib.dump(K().fit(df[["a"]], df.y), OUT + "/m.json")\n', "likely"),
+    "groups of one": ("print(df.groupby(list(df.columns)).size())\n", "certain"),
+    "a pivot by name": ('print(df.pivot_table(index="patient_id", values="x"))\n', "certain"),
+    "a mean of a short slice": ("for i in range(len(df)):\n    print(df.x[i : i + 1].mean())\n", "certain"),
+    "a mean of a place": ("for i in df.index:\n    print(df[df.index == i].x.mean())\n", "certain"),
+    "one by a query": ("print(df.query(\"patient_id == 'p3'\").x.mean())\n", "certain"),
+    "the length of a text as long": ('print(len("x" * int(rows[0]["age"])))\n', "certain"),
     "encoded": ('import base64\nx = base64.b64encode(df.to_csv().encode())\nopen(OUT + "/x.csv", "wb").write(x)\n',
                 "certain"),
 }  # fmt: skip
@@ -315,6 +371,7 @@ REACHES = {
     "open('notes.csv', 'w').write('x')\n": {"undeclared write"},
     "ｅｖａｌ('1')\n": {"obfuscation", "dynamic code"},
     "x = 1  # nosec\nimport subprocess\nsubprocess.call('ls', shell=True)  # nosec\n": {"subprocess"},
+    "import pandas as pd\npd.Series.mean = lambda self: self\n": {"dynamic code"},
     "import urllib.parse\nprint(urllib.parse.quote('x y'))\n": set(),
     "import numpy as np\nx = np.load('a.npy')\n": set(),
 }

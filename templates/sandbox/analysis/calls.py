@@ -7,7 +7,11 @@ from scopes import Call, Scope
 from values import CLEAN, PERHAPS, Value, container, either, join
 
 DEPTH = 12  # calls within calls
-SPOKEN = ("__str__", "__repr__", "__format__", "__iter__", "__next__", "__call__", "__enter__", "__getitem__", "__bool__")
+SPOKEN = ("__str__", "__repr__", "__format__", "__iter__", "__next__", "__call__", "__enter__", "__getitem__", "__bool__",
+          "__getattr__", "__len__", "__bytes__", "__missing__", "__contains__", "__lt__", "__eq__", "__neg__", "__invert__",
+          *(f"__{way}{name}__" for name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()
+            for way in ("", "r", "i")))  # fmt: skip
+LAST = ("__del__", "__exit__", "__aexit__")  # what Python calls in the end
 
 
 class Calls:
@@ -36,11 +40,20 @@ class Calls:
 
     def invoke(self, function, call):
         """Something that is no function of the job's: a library's, or a method that was put aside before."""
+        if function.kind == "caller" and call.arguments:
+            return self.sent(function, call)
         if function.name:
             return self.outside(function, call)
         if function.bound is not None:
             return self.method(*function.bound, call)
         return self.unknown(function, call)
+
+    def sent(self, function, call):
+        """`operator.methodcaller("to_csv", …)(frame)`"""
+        base = call.arguments[0]
+        if function.made == "operator.attrgetter":
+            return self.attribute(base, function.text, call.node, call.scope)
+        return self.method(base, function.text, Call(call.node, call.scope, list(function.parts), function.fields))
 
     def called(self, call, name, hidden=False):
         first = call.arguments[0] if call.arguments else None

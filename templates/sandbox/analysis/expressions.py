@@ -58,7 +58,8 @@ class Expressions:
 
     def attribute(self, base, name, node, scope):
         if base.fields is not None and name in base.fields:
-            return base.fields[name]
+            found = base.fields[name]
+            return self.call_function(found, [base], {}, node) if found.kind == "property" else found
         if base.name is not None and base.level == CLEAN:
             if name == "__dict__":
                 return base.like(kind="names")
@@ -73,6 +74,8 @@ class Expressions:
         return self.plain_attribute(base, name).like(bound=(base, name))
 
     def plain_attribute(self, base, name):
+        if base.kind == "model" and base.level and name in words.OF_ROWS:
+            return Value(PERHAPS, "series", origin=base.origin)
         if base.kind in ("path", "input") and name in ("name", "stem", "suffix", "parts", "anchor", "suffixes"):
             return Value(kind="text", text=os.path.basename(base.text) if base.text and name == "name" else None)
         if base.kind == "path" and name in ("parent", "parents"):
@@ -90,6 +93,8 @@ class Expressions:
                 return base.like(kind="locator", item=None, fields=None, parts=None)
             if name == "index":
                 return base.like(kind="index", item=None, fields=None, parts=None)
+            if name == "values" and base.kind == "frame":
+                return base.like(made="array", item=None, fields=None, parts=None)
             kind = base.kind if name in ("values", "str", "dt", "cat") else "series"
             identity = base.identity or name.casefold() in self.identifiers
             return base.like(kind=kind if base.kind in ("frame", "groups") else base.kind, identity=identity, item=None,
@@ -164,12 +169,23 @@ class Expressions:
 
     def of_Slice(self, node, scope):
         found = join(*(self.value(one, scope) for one in (node.lower, node.upper, node.step) if one is not None))
+        if self.short(node):
+            return Value(found.level, "pick", origin=found.origin)
         return Value(found.level, "slice", origin=found.origin)
+
+    @staticmethod
+    def short(node):
+        """`x[i:i + 1]`: a row, or a few."""
+        upper = node.upper
+        if node.lower is None or not isinstance(upper, ast.BinOp) or not isinstance(upper.op, ast.Add):
+            return False
+        few = isinstance(upper.right, ast.Constant) and isinstance(upper.right.value, int) and upper.right.value < 10
+        return few and ast.dump(upper.left) == ast.dump(node.lower)
 
     def looked_up(self, held, key, node, scope):
         """`os.environ["X"]`, `sys.modules["os"]`, `vars(os)["system"]`."""
         if held.name == "os.environ":
-            return self.setting(key.text)
+            return self.environment if self.environment.level >= PERHAPS else self.setting(key.text)
         if held.name == "sys.modules":
             self.see(scope.file, node.lineno, "inside", "sys.modules")
             return Value(name=key.text, hidden=True)
@@ -254,7 +270,8 @@ class Expressions:
         found = join(*values)
         if isinstance(node.ops[0], (ast.In, ast.NotIn, ast.Is, ast.IsNot)) and values[0].level < PERHAPS:
             return Value(min(found.level, AGGREGATE), origin=found.origin)
-        picks = found.identity and isinstance(node.ops[0], ast.Eq) and any(one.level < PERHAPS for one in values)
+        named = found.identity and any(one.level < PERHAPS for one in values)
+        picks = isinstance(node.ops[0], ast.Eq) and (named or any(one.kind == "index" for one in values))
         return found.like(kind="pick" if picks else "series" if found.level >= PERHAPS and not found.one else "")
 
     def of_Tuple(self, node, scope):

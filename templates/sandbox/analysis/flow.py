@@ -25,6 +25,7 @@ class Follower(Statements, Expressions, Calls, Libraries, Methods):
         self.top, self.told, self.see = top, told, see
         self.identifiers = {name.casefold() for name in told.get("identifiers", ())}
         self.steps, self.depth = 0, 0
+        self.environment = Value()  # what the program has put into it
         self.modules, self.seen_functions, self.calls = {}, set(), []
 
     def run(self, tree, file, entry=None):

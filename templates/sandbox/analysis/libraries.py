@@ -17,7 +17,7 @@ class Libraries:
         name = function.name
         self.called(call, name, function.hidden)
         short = name.rpartition(".")[2]
-        for handle in (self.reflective, self.printing, self.writing, self.pathlike, self.reading, self.charting,
+        for handle in (self.reflective, self.unbound_method, self.handing, self.printing, self.writing, self.pathlike, self.reading, self.charting,
                        self.aggregating, self.structural, self.modelling):  # fmt: skip
             found = handle(name, short, call)
             if found is not None:
@@ -36,6 +36,8 @@ class Libraries:
                     return Value(found.level, kind, origin=found.origin, one=found.one, identity=first.identity, made=name)
                 return first.like(hidden=hidden, one=found.one, made=name)
             return Value(PERHAPS, made=name, origin=found.origin, one=found.one, hidden=hidden)
+        if call.arguments and call.arguments[0].kind == "name" and words.KEEPERS.fullmatch(name):
+            return call.arguments[0]
         return Value(found.level, made=name, hidden=hidden, origin=found.origin, extreme=found.extreme)
 
     def reflective(self, name, short, call):
@@ -60,6 +62,8 @@ class Libraries:
                 again = Call(call.node, call.scope, rest, call.keywords)
                 self.own(function, None, again) if function.code else self.invoke(function, again)
             return function
+        if name in ("operator.methodcaller", "operator.attrgetter") and texts and texts[0]:
+            return Value(kind="caller", text=texts[0], made=name, parts=tuple(call.arguments[1:]), fields=call.keywords)
         if name in ("builtins.__import__", "importlib.import_module", "importlib.__import__"):
             if texts and texts[0]:
                 self.see(call.scope.file, call.node.lineno, "import", texts[0], "hidden")
@@ -68,6 +72,28 @@ class Libraries:
         if name in ("builtins.vars", "builtins.globals", "builtins.locals"):
             base = call.arguments[0] if call.arguments else Value(name="builtins")
             return base.like(kind="names") if base.name else Value(hidden=True)
+        return None
+
+    def unbound_method(self, name, short, call):
+        """`pandas.DataFrame.to_csv(frame, …)`"""
+        if not call.arguments or call.arguments[0].level < PERHAPS or not words.UNBOUND.fullmatch(name):
+            return None
+        return self.method(call.arguments[0], short, Call(call.node, call.scope, call.arguments[1:], call.keywords))
+
+    def handing(self, name, short, call):
+        """What calls a function that it is given: as if that were called here. What comes back, others say."""
+        if not words.CALLERS.fullmatch(name):
+            return None
+        given = [*call.arguments, *call.keywords.values()]
+        functions = [one for one in given if one.code or one.name or one.bound or one.kind == "caller"]
+        handed = [one for one in given if not any(one is other for other in functions)]
+        if short in words.EACH:
+            handed = [self.element(one, call.node) for one in handed]
+        else:
+            handed = [part for one in handed for part in (one.parts or (one,))]
+        for one in functions if any(other.level >= PERHAPS for other in handed) else ():
+            again = Call(call.node, call.scope, handed * (2 if short == "reduce" else 1), {})
+            self.own(one, None, again) if one.code else self.invoke(one, again)
         return None
 
     def printing(self, name, short, call):
@@ -79,7 +105,7 @@ class Libraries:
         if name == "builtins.print" and call.keywords.get("file") is not None:
             target = call.keywords["file"]
             where = "output" if target.kind == "sink" else where
-        for value in call.arguments:
+        for value in (*call.arguments, *(one for key, one in call.keywords.items() if key != "file")):
             self.reveal(call.node, call.scope, value, where)
         return Value()
 
@@ -91,13 +117,15 @@ class Libraries:
                 values = [*call.arguments[1:], *call.keywords.values()]
             self.write(call, call.arguments[to] if len(call.arguments) > to else call.keywords.get("file"))
             for value in values:
+                if value.kind == "model" and value.level and words.KEEPING.fullmatch(value.made or ""):
+                    value = value.like(level=PERHAPS)
                 self.reveal(call.node, call.scope, value, "output")
             return Value()
         if name in words.COPIES and len(call.arguments) > 1:
             source, target = call.arguments[:2]
             for one in (source, target):
                 self.looks(one, call, "read")
-            if source.place == "data" or source.level >= PERHAPS:
+            if any(one.place == "data" or one.level >= PERHAPS for one in (source, target)):
                 self.reveal(call.node, call.scope, Value(ROWS, origin=call.node.lineno), "output")
             self.write(call, target)
             return Value()
@@ -145,7 +173,9 @@ class Libraries:
                 self.reveal(call.node, call.scope, first.key, "name")
             if short in ("glob", "iglob", "listdir", "walk", "scandir") and first.place:
                 return Value(kind="path", place=first.place)
-            return Value()
+            if name == "os.open" and first.place in ("data", "output"):
+                return self.contents(first, call, "lines") if first.place == "data" else Value(kind="sink", place="output")
+            return Value(first.level, "lines", origin=first.origin) if first.level >= PERHAPS else Value()
         if words.PATHS.fullmatch(name):
             return self.a_path(name, short, call)
         if name in ("os.getenv", "os.environ.get"):
@@ -226,6 +256,9 @@ class Libraries:
             return None
         kind = "frame" if re.match(r"(pandas|polars|dask|modin|geopandas|cudf|vaex)\.", name) else "table"
         kind = "database" if name == "sqlite3.connect" else kind
+        if name in ("numpy.memmap", "h5py.File") and self.fills(name, call):
+            self.write(call, first)
+            return Value(kind="sink", place=first.place)
         if first.kind == "text" and first.text is not None and not name.startswith(("json.loads", "pickle.loads", "yaml")):
             self.looks(first, call, "read")
             first = path(place_of(first.text), first.text)
@@ -239,6 +272,11 @@ class Libraries:
             return Value(ROWS, kind, origin=first.origin or call.node.lineno)
         found = self.contents(first, call, kind)
         return found.like(made=name)
+
+    def fills(self, name, call):
+        """Whether a file is opened to be written, array by array."""
+        mode = self.mode(call, 1 if name == "h5py.File" else 2)
+        return mode != "r" and any(letter in mode for letter in "wax+")
 
     AGGREGATING_SQL = re.compile(r"\b(avg|count|sum|stddev\w*|var_\w+|median|corr|group\s+by)\b", re.IGNORECASE)
 
@@ -254,12 +292,17 @@ class Libraries:
         if not name.startswith(words.PLOTTING):
             return None
         self.draw(short, call)
-        if short == "savefig" and call.arguments:
-            self.write(call, call.arguments[0])
+        if short == "savefig":
+            self.saved(call)
         if short == "subplots":
             axes = Value(kind="plot", made=name)
             return Value(kind="tuple", parts=(axes, axes), made=name)
         return Value(kind="plot", made=name)
+
+    def saved(self, call):
+        if call.arguments:
+            self.write(call, call.arguments[0])
+        self.reveal(call.node, call.scope, join(*call.keywords.values()), "output")  # what stands in a picture's metadata
 
     def draw(self, short, call):
         given = join(*call.arguments, *call.keywords.values())
@@ -274,12 +317,14 @@ class Libraries:
         given = join(*call.arguments, *call.keywords.values())
         if given.level < PERHAPS:
             return given.like(number=True, kind="")
-        if name == "builtins.len":
+        if name == "builtins.len" and not (given.one and given.kind in ("", "cell")):
             return Value(AGGREGATE, origin=given.origin, number=True)
         return self.summed(given, call, short)
 
     def summed(self, given, call, short):
         """An aggregate, unless it is one of a single row, or one for each row."""
+        if any(one.identity for one in call.arguments) and short in ("crosstab", "pivot_table"):
+            return Value(ROWS, "frame", origin=given.origin, identity=True)
         first = call.arguments[0] if call.arguments else given
         literal = first.parts is not None and first.level >= PERHAPS and short not in ("len", "crosstab", "concat")
         several = len(call.arguments) > 1 and short in ("min", "max")

@@ -24,8 +24,8 @@ class Methods:
             return base.like()
         if base.kind == "plot" or (base.made or "").startswith(words.PLOTTING):
             self.draw(name, call)
-            if name == "savefig" and call.arguments:
-                self.write(call, call.arguments[0])
+            if name == "savefig":
+                self.saved(call)
             return Value(kind="plot", made=base.made)
         if name in words.LOGS and (base.made or "").startswith(("logging", "structlog", "loguru")):
             for value in call.arguments:
@@ -45,6 +45,8 @@ class Methods:
             self.reveal(call.node, call.scope, join(base, *call.arguments[:2]), "output")
         if name in ("write", "writelines", "writerow", "writerows"):
             return Value()
+        if name == "send":  # to a generator: what that does with it is not followed
+            self.reveal(call.node, call.scope, given.like(level=min(given.level, PERHAPS)), "print")
         if given.level >= PERHAPS:
             base.absorb(given.like(level=AGGREGATE) if base.kind == "model" else given)
             return Value(PERHAPS, origin=given.origin, one=given.one, made=base.made, hidden=hidden)
@@ -93,6 +95,8 @@ class Methods:
             writer = True
         if not writer or not (name.startswith("write") or (name == "add" and base.made in ARCHIVES)):
             if base.kind == "sink":
+                if name.startswith(("create", "add", "put", "append", "require", "save", "dump", "insert")):
+                    self.reveal(call.node, call.scope, join(*call.arguments, *call.keywords.values()), "output")
                 return Value()
             return None
         if base.made in ARCHIVES and call.arguments[:1] and call.arguments[0].place == "data":
@@ -190,6 +194,12 @@ class Methods:
         given = join(base, *call.arguments, *call.keywords.values())
         if name == "groupby":
             return self.grouped(base, call)
+        if name == "query" and call.arguments and self.picks_one(call.arguments[0].text):
+            return base.like(one=True)
+        if name == "tofile" and call.arguments:
+            self.write(call, call.arguments[0])
+            self.reveal(call.node, call.scope, base, "output")
+            return Value()
         if name in words.ROLLING or name == "resample":
             return base.like(kind="rolls" if name in words.ROLLING else "groups")
         if name.startswith(("to_", "write_", "sink_")) and self.writes(name, call):
@@ -231,11 +241,14 @@ class Methods:
             base.begun = True
             return Value(kind="header")
         if name in words.KEEP or base.one:
+            if name in ("to_numpy", "to_records") and base.kind == "frame":
+                return base.like(made="array")
             if base.kind == "groups":
                 return Value(base.level, "frame", origin=base.origin)
             single = base.one or base.kind in ("record", "row", "line", "cell")
             kept = base.kind if base.kind in ("frame", "series", "lines", "table", "records") else ""
-            return given.like(kind=kept or ("cell" if single else ""), one=base.one)
+            made = base.made if base.made == "array" else given.made
+            return given.like(kind=kept or ("cell" if single else ""), one=base.one, made=made)
         return Value(PERHAPS, base.kind if base.kind in ("frame", "series", "groups") else "", origin=given.origin,
                      one=base.one, made=base.made)  # fmt: skip
 
@@ -252,13 +265,21 @@ class Methods:
             return any(one in call.keywords for one in ("path_or_buf", "path", "buf", "excel_writer", "file"))
         return not first.number
 
+    def picks_one(self, text):
+        folded = (text or "").casefold()
+        return "==" in folded and any(name in folded for name in self.identifiers)
+
     def grouped(self, base, call):
         by = [*call.arguments[:1], *(one for key, one in call.keywords.items() if key in ("by", "level"))]
         names = {text.casefold() for one in by for text in (one.text, *(part.text for part in one.parts or ())) if text}
-        single = any(one.kind == "index" for one in by) or bool(names & self.identifiers) or any(one.identity for one in by) or base.identity
+        single = any(one.kind in ("index", "name") for one in by) or bool(names & self.identifiers) or any(one.identity for one in by) or base.identity
         return Value(base.level, "groups", origin=base.origin, identity=single, one=base.one)
 
     def reduced(self, base, name, call):
+        by = [one for key, one in call.keywords.items() if key in ("index", "columns", "by")]
+        named = {text.casefold() for one in by for text in (one.text, *(part.text for part in one.parts or ())) if text}
+        if named & self.identifiers:
+            return Value(base.level, "frame", origin=base.origin, identity=True)
         if base.kind in ("rolls", "cell", "row", "columns") or base.one or self.by_row(call):
             return Value(base.level, "series", origin=base.origin, one=base.one)
         if base.kind == "groups" and base.identity and name not in ("ngroups",):

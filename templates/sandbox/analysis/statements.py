@@ -2,6 +2,7 @@
 
 import ast
 
+from calls import LAST
 from scopes import Scope
 from values import AGGREGATE, PERHAPS, ROWS, Value, container, either, join, put
 
@@ -161,7 +162,9 @@ class Statements:
             self.value(decorator, scope)
         for default in [*node.args.defaults, *filter(None, node.args.kw_defaults)]:
             self.value(default, scope)
-        scope.names[node.name] = Value(kind="function", code=(node, scope, scope.file))
+        decorated = {getattr(one, "attr", getattr(one, "id", "")) for one in node.decorator_list}
+        kind = "property" if decorated & {"property", "cached_property"} else "function"
+        scope.names[node.name] = Value(kind=kind, code=(node, scope, scope.file))
 
     do_AsyncFunctionDef = do_FunctionDef
 
@@ -227,14 +230,23 @@ class Statements:
             self.bind(target.value, container("list", [value]), scope)
         elif isinstance(target, ast.Attribute):
             held = self.value(target.value, scope)
+            if held.name and held.level <= AGGREGATE and (value.code or value.bound or value.kind == "caller"):
+                self.see(scope.file, target.lineno, "getattr", f"{held.name}.{target.attr}")  # pandas.Series.mean = …
             if held.fields is None:
                 held.fields = {}
             if held.kind != "namespace":
                 held.fields[target.attr] = value
             held.absorb(value)
+            for name in LAST if held.kind == "object" and value.level >= PERHAPS else ():
+                if name in held.fields and held.fields[name].code:
+                    self.call_function(held.fields[name], [held], {}, target)
         elif isinstance(target, ast.Subscript):
             held, key = self.value(target.value, scope), self.value(target.slice, scope)
-            if held.kind in ("frame", "series"):
+            if held.kind == "sink":
+                self.reveal(target, scope, value, "output")
+            elif held.name == "os.environ":
+                self.environment.absorb(value)
+            elif held.kind in ("frame", "series"):
                 held.absorb(value.like(identity=False))
             else:
                 put(held, value, key if key.level < PERHAPS or value.level >= PERHAPS or value.one else self.label(key))
@@ -267,6 +279,8 @@ class Statements:
             group = Value(ROWS, "frame", origin=value.origin, one=value.identity)
             return Value(ROWS, "tuple", parts=(label, group), origin=value.origin)
         if value.kind in ("frame", "record") and value.level >= PERHAPS:
+            if value.made == "array":
+                return Value(value.level, "row", origin=value.origin, one=True)
             return Value(kind="name")  # a frame's columns, a record's fields
         if value.kind == "dict":
             return value.key or Value()

@@ -63,7 +63,7 @@ KEEPERS = re.compile(  # functions: rows in, rows out
     r"|numpy\.\w+|numpy\.(linalg|ma|char|strings)\.\w+|pandas\.(concat|merge|DataFrame|Series|to_numeric|to_datetime|cut|qcut"
     r"|get_dummies|melt|json_normalize|Index|array|isna|notna)|polars\.(concat|DataFrame|Series|col)|copy\.(copy|deepcopy)"
     r"|itertools\.\w+|json\.dumps|pickle\.dumps|base64\.\w+|binascii\.\w+|zlib\.\w+|gzip\.compress|math\.\w+|csv\.\w+"
-    r"|pprint\.pformat|io\.(StringIO|BytesIO)|textwrap\.\w+|tabulate\.tabulate|operator\.\w+|heapq\.\w+|decimal\.\w+"
+    r"|pprint\.pformat|io\.(StringIO|BytesIO)|textwrap\.\w+|tabulate\.tabulate|operator\.\w+|os\.p?read|heapq\.\w+|decimal\.\w+"
     r"|sklearn\.model_selection\.(train_test_split|cross_val_predict)|sklearn\.preprocessing\.[a-z]\w+"
 )
 TABLES = {"DataFrame": "frame", "concat": "frame", "merge": "frame", "json_normalize": "frame", "get_dummies": "frame",
@@ -77,6 +77,7 @@ PRINTS = {
     "sys.stderr.write": "print", "sys.stdout.writelines": "print", "sys.__stdout__.write": "print",
     "sys.stdout.buffer.write": "print", "os.write": "print", "warnings.warn": "print", "sys.exit": "exit",
     "builtins.exit": "exit", "builtins.quit": "exit", "os._exit": "exit", "syslog.syslog": "print", "time.sleep": "time",
+    "os.utime": "stamp", "os.truncate": "stamp", "os.ftruncate": "stamp",
 }  # fmt: skip
 LOGS = frozenset("debug info warning warn error exception critical log".split())
 # Functions that write their value: name -> (value's place among the arguments, the path's place).
@@ -87,8 +88,18 @@ WRITERS = {
     "pyarrow.parquet.write_table": (0, 1), "pyarrow.csv.write_csv": (0, 1), "cloudpickle.dump": (0, 1),
     "dill.dump": (0, 1), "imageio.imwrite": (1, 0), "toml.dump": (0, 1),
 }  # fmt: skip
+# Functions that call what they are given, with what they are given, or with each part of it.
+CALLERS = re.compile(r"builtins\.filter|itertools\.(starmap|accumulate)|functools\.reduce|atexit\.register|weakref\.finalize"
+                     r"|(threading|multiprocessing)\.(Thread|Timer|Process)|_thread\.start_new_thread|asyncio\.to_thread")
+EACH = frozenset("filter starmap accumulate reduce".split())
+UNBOUND = re.compile(r"(pandas|polars)\.(DataFrame|Series|LazyFrame)\.\w+|numpy\.ndarray\.\w+")  # pandas.DataFrame.to_csv(frame)
+KEEPING = re.compile(  # models that hold the rows they learned from
+    r".*\.(KNeighbors\w+|RadiusNeighbors\w+|NearestNeighbors|(Nu)?SV[CR]|OneClassSVM|GaussianProcess\w+|KernelDensity|KernelRidge"
+    r"|LocalOutlierFactor|Label(Propagation|Spreading))"
+)
+OF_ROWS = frozenset("resid fittedvalues labels_ embedding_ support_vectors_ support_ _fit_X X_train_ y_train_ oob_prediction_".split())
 COPIES = frozenset("shutil.copy shutil.copy2 shutil.copyfile shutil.copytree shutil.move os.rename os.replace os.link "
-                   "os.symlink shutil.copyfileobj shutil.make_archive".split())  # fmt: skip
+                   "os.symlink shutil.copyfileobj shutil.make_archive os.sendfile os.splice os.copy_file_range".split())  # fmt: skip
 FILES = re.compile(  # calls whose first argument is a path that is looked at
     r"builtins\.open|io\.open|codecs\.open|os\.(open|listdir|walk|scandir|stat|lstat|readlink|chmod|chown|remove|unlink"
     r"|mkdir|makedirs|rmdir|access|mkfifo|chdir|chroot)|glob\.i?glob|shutil\.(rmtree|disk_usage)|os\.path\.(exists|isfile"
@@ -103,7 +114,8 @@ PATHS = re.compile(
 # Each point, cell or word of these charts is a row's own.
 POINTS = frozenset("scatter plot stem step imshow matshow pcolormesh pcolor text annotate table stripplot swarmplot "
                    "scatterplot lineplot rugplot eventplot plot_date loglog semilogx semilogy scatter3D plot3D relplot "
-                   "pairplot jointplot lmplot regplot line".split())  # fmt: skip
+                   "pairplot jointplot lmplot regplot line title suptitle figtext xlabel ylabel set_title set_xlabel set_ylabel "
+                   "xticks yticks set_xticklabels set_yticklabels legend".split())  # fmt: skip
 GROUPED_CHARTS = frozenset("hist box kde density hexbin boxplot violin violinplot".split())
 PLOTTING = ("matplotlib", "seaborn", "plotly", "altair", "bokeh")
 
