@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gitqueue import refs
 from gitqueue.adapters.history import History
-from gitqueue.adapters.objects import EMPTY_TREE, Missing, Objects, parse_tree
+from gitqueue.adapters.objects import EMPTY_TREE, Missing, Objects, TooMuch, parse_tree
 from gitqueue.model import FILE, FOLDER, Entry
 
 NAMES = st.text("ab-.0", min_size=1, max_size=4)
@@ -146,3 +146,11 @@ def test_one_pack_holds_what_would_be_written_one_by_one(
     assert len(list((folder / "objects" / "pack").glob("*.pack"))) == 1
     ok("git", "fsck", "--strict", "--no-dangling", cwd=objects.path)
     assert {Objects(folder).blob(entry.id) for entry in Objects(folder).tree(tree)} == set(held)
+
+
+def test_a_walk_down_a_line_holds_no_commit_that_is_larger_than_any_honest_one(tmp_path: Path) -> None:
+    ok("git", "init", "-q", "--bare", ".", cwd=tmp_path)
+    objects, who = Objects(tmp_path), "owen <owen@uni.example> 1700000000 +0000"
+    raw = f"tree {EMPTY_TREE}\nauthor {who}\ncommitter {who}\n\n{'x' * (256 << 10)}"
+    with pytest.raises(TooMuch, match="has more than 262144 bytes"):
+        list(objects.first_parents(objects.write_commit(raw.encode())))

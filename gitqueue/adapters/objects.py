@@ -71,8 +71,7 @@ class Objects:
     def read(self, oid: str, kind: int) -> bytes:
         if oid in self._pile:
             return self._pile[oid].partition(b"\0")[2]
-        if kind in _LARGEST and self.size(oid) > _LARGEST[kind]:
-            raise TooMuch(f"{_KINDS[kind]} {oid[:12]} has more than {_LARGEST[kind]} bytes")
+        self._must_fit(oid, kind)
         try:
             found, data = self._odb.read(oid)
         except _NOT_READ as error:
@@ -80,6 +79,10 @@ class Objects:
         if found != kind:
             raise Missing(f"object {oid} is not of the kind that its reference promises")
         return bytes(data)
+
+    def _must_fit(self, oid: str, kind: int) -> None:
+        if kind in _LARGEST and self.size(oid) > _LARGEST[kind]:
+            raise TooMuch(f"{_KINDS[kind]} {oid[:12]} has more than {_LARGEST[kind]} bytes")
 
     def has(self, oid: str) -> bool:
         return bool(self._odb.exists(oid))
@@ -105,6 +108,7 @@ class Objects:
         current: str | None = tip
         while current is not None:
             yield current
+            self._must_fit(current, _COMMIT)
             try:
                 parents = self._repository[current].parent_ids  # type: ignore[attr-defined]  # a commit: 0.6 us a step
             except (*_NOT_READ, AttributeError) as error:

@@ -403,7 +403,7 @@ def test_a_request_that_hides_its_history_as_a_shallow_clone_would_is_refused(sh
     with shop.nothing_kept([commit]):
         done, _ = shop.send([(NONE, commit, f"{REQUEST}job".encode())], packs, f"shallow {commit}".encode())
     assert done.code == 1
-    assert f"commit {'a' * 40} is missing" in done.err
+    assert f"object {'a' * 40} is missing" in done.err
 
 
 def test_a_request_of_many_commits_is_refused_in_bounded_time(shop: Workshop) -> None:
