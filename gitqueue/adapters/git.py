@@ -187,7 +187,7 @@ class _Mover:
         self._end()
         self._socket, its = socket.socketpair()
         self._socket.settimeout(_PATIENCE)
-        self._words = TemporaryFile()  # noqa: SIM115 - as long as the process
+        self._words = os.fdopen(os.memfd_create("update-ref"), "w+b")  # a service may have no folder for such things
         with its:
             self._process = subprocess.Popen(
                 (*_GIT, "update-ref", "--stdin"),
