@@ -46,6 +46,8 @@ def installed() -> Iterator[Installed]:
         found = Installed(next(base.glob("*.whl")), base)
         found.run(sys.executable, "-m", "venv", "venv")
         found.run("venv/bin/python", "-m", "pip", "install", "-qq", "--disable-pip-version-check", found.wheel)
+        for who in ("owen", "rachel"):
+            found.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", who, "-f", base / who)
         yield found
 
 
@@ -63,8 +65,6 @@ def test_its_command_says_its_version(installed: Installed) -> None:
 
 def test_it_makes_a_site_takes_a_push_and_runs_a_job(installed: Installed) -> None:
     base = installed.base
-    for who in ("owen", "rachel"):
-        installed.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", who, "-f", base / who)
     installed.run(
         "gitqueue", "init", "centre", "--owner", "owen", "--email", "owen@uni.example", "--key", base / "owen"
     )
