@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gitqueue import refs
-from gitqueue.adapters import git
+from gitqueue.adapters import git, loose
 from gitqueue.adapters.objects import EMPTY_TREE, Objects
 from gitqueue.errors import Tampered
 from gitqueue.model import RefMove
@@ -38,7 +38,7 @@ def leave(inbox: Path, entry: Entry) -> None:
         text = message(replace(whole, reasons=(), moves=whole.moves[:50])).encode()
     _write(inbox / f".{name}", text)
     os.rename(inbox / f".{name}", inbox / name)
-    _sync(inbox)
+    loose.sync(inbox)
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -47,14 +47,6 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(descriptor)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _detailed(inbox: Path, entry: Entry) -> bool:

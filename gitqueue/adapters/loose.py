@@ -21,10 +21,10 @@ def write(folder: Path, objects: Mapping[str, bytes]) -> None:
         for oid, data in objects.items():
             asides[oid] = _aside(folder, oid, data)
         for aside in asides.values():
-            _sync(aside)
+            sync(aside)
         changed = {place for oid, aside in asides.items() for place in _named(folder, oid, aside)}
         for place in changed:
-            _sync(place)
+            sync(place)
     except BaseException:
         for aside in asides.values():
             with suppress(OSError):
@@ -52,7 +52,8 @@ def _named(folder: Path, oid: str, aside: str) -> set[str]:
     return {place, str(folder)}
 
 
-def _sync(path: str) -> None:
+def sync(path: str | os.PathLike[str]) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
