@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from gitqueue import refs
 from gitqueue.adapters.history import History
-from gitqueue.adapters.objects import EMPTY_TREE, Missing, Objects, TooMuch, parse_tree
+from gitqueue.adapters.objects import EMPTY_TREE, Objects, TooMuch
+from gitqueue.adapters.trees import Missing, parse_tree
 from gitqueue.model import FILE, FOLDER, Entry
 
 NAMES = st.text("ab-.0", min_size=1, max_size=4)
@@ -44,6 +45,31 @@ def test_a_planted_tree_has_the_id_of_the_tree_that_is_written(
     assert written is None or objects.tree(written) == Objects(objects.path).tree(written)
 
 
+@settings(max_examples=300, deadline=None)
+@given(there=st.lists(PATHS, max_size=8), put=st.lists(PATHS, min_size=1, max_size=2), out=st.booleans())
+def test_what_differs_is_told_by_one_row_as_by_a_reading_of_both_trees(
+    objects: Objects, there: list[str], put: list[str], out: bool
+) -> None:
+    folder = objects.put_files(None, {"file": (FILE, b"new")})
+    trees = [EMPTY_TREE]
+    for path in (*there, *put):
+        entry = Entry(FOLDER, "", folder) if path in put else Entry(FILE, "", objects.write_blob(path.encode()))
+        trees.append(objects.graft(trees[-1], path, entry))
+    if out:
+        trees.append(objects.graft(trees[-1], put[0].partition("/")[0], None))
+    known = Objects(objects.path)
+    for tree in {trees[len(there)], trees[-1]} - {EMPTY_TREE}:
+        _read_all(known, tree)
+    pair = trees[len(there)], trees[-1]
+    assert Objects(objects.path).changes(*pair, 3) == known.changes(*pair, 3)
+
+
+def _read_all(objects: Objects, tree: str) -> None:
+    for entry in objects.tree(tree):
+        if entry.is_folder:
+            _read_all(objects, entry.id)
+
+
 ROW = b"100644 a\0" + b"i" * 20
 ODD = {
     "a name that stands twice": ROW + ROW,
@@ -62,6 +88,25 @@ ODD = {
 def test_a_tree_that_git_would_not_write_is_damaged(data: bytes) -> None:
     with pytest.raises(Missing, match="damaged"):
         parse_tree("0" * 40, data)
+
+
+GROWN = {
+    "a folder that stands twice": (b"b", b"b"),
+    "a folder with a file's name": (b"a",),
+    "a wrong order": (b"c", b"b"),
+    "a slash in a name": (b"b/c",),
+    "a name that is a step up": (b"..",),
+    "git's own name": (b".git",),
+}
+
+
+@pytest.mark.parametrize("names", GROWN.values(), ids=GROWN)
+def test_no_tree_that_git_would_not_write_is_another_with_one_folder_more(names: tuple[bytes, ...]) -> None:
+    folders = [b"40000 %s\0%s" % (name, b"i" * 20) for name in names]
+    assert parse_tree("", ROW).one_more(ROW + b"40000 b\0" + b"i" * 20)
+    for rows in ([ROW, *folders], [*folders, ROW]):
+        for known in (parse_tree("", ROW), parse_tree("", ROW + b"40000 b\0" + b"i" * 20)):
+            assert known.one_more(b"".join(rows)) is None
 
 
 def test_what_is_written_together_is_on_the_disk_before_it_has_its_name(

@@ -6,7 +6,7 @@ Reads objects and checks signatures; believes no ref, no author field, and nothi
 import base64
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 
 from gitqueue import refs
@@ -152,7 +152,7 @@ class History:
         """A commit with who signed it, as `people` and the operator's revocations count it; times as in Moment."""
         found = self.objects.commit(commit)
         try:
-            made = _made(found)
+            made = _made(signatures.verify(found.raw))
         except (signatures.Unsigned, signatures.BadSignature) as error:
             return Signed(found, None, f"{error}{f' ({error.step})' if error.step else ''}")
         moment = Moment(found.date, found.date if received is None else received, relied)
@@ -422,10 +422,9 @@ def _is_job_folder(path: str) -> bool:
     return len(parts) == 3 and parts[0] == "jobs" and all(refs.NAME.fullmatch(part) for part in parts[1:])
 
 
-def _made(commit: Commit) -> Made:
-    found = signatures.verify(commit.raw)
-    text = base64.b64encode(found.key).decode()
-    return Made(found.key, found.fingerprint, f"{found.kind} {text}")
+@lru_cache(maxsize=1024)
+def _made(by: signatures.Signature) -> Made:
+    return Made(by.key, by.fingerprint, f"{by.kind} {base64.b64encode(by.key).decode()}")
 
 
 class _ChainIndex:

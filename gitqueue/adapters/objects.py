@@ -7,7 +7,7 @@ import hashlib
 import re
 import struct
 import zlib
-from bisect import bisect
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +18,7 @@ from pygit2.enums import RepositoryOpenFlag
 
 from gitqueue.adapters import loose
 from gitqueue.adapters.git import git
+from gitqueue.adapters.trees import NAMES, Missing, Pair, Tree, parse_tree
 from gitqueue.errors import Tampered
 from gitqueue.model import FOLDER, Commit, Entry
 
@@ -26,8 +27,7 @@ _KINDS = {_COMMIT: "commit", _TREE: "tree", _BLOB: "blob"}
 _TYPES = {name.encode(): kind for kind, name in _KINDS.items()}
 _MANY = 100  # objects that are written as one pack, as git does with those of a push
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-Row = tuple[bytes, bytes]  # of a tree: mode, id
-Changes = Mapping[str, tuple[Entry | None, Entry | None]]  # by path: before, after
+Changes = Mapping[str, Pair]  # by path
 T = TypeVar("T")
 U = TypeVar("U")
 # A megabyte of pack may unfold to a gigabyte: what is parsed in Python is asked for its size first. A commit with 5,000
@@ -36,10 +36,6 @@ _LARGEST = {_COMMIT: 256 << 10, _TREE: 16 << 20}
 MOST_CHANGES = 10_000
 _LONGEST_NAME = 240  # bytes; as in rules/tree, a longer path is refused anyway
 _NOT_READ = (KeyError, ValueError, pygit2.GitError)
-
-
-class Missing(Tampered):
-    """An object that a commit promises is not there, is not of the promised kind, or not as git writes it."""
 
 
 class TooMuch(Tampered):
@@ -59,7 +55,7 @@ class Objects:
         self._odb = self._repository.odb
         if beside is not None:
             self._odb.add_disk_alternate(str(beside / "objects"))
-        self._trees: dict[str, dict[bytes, Row]] = {}
+        self._trees: OrderedDict[str, Tree] = OrderedDict()  # a dict is slow to tell its oldest
         self._rows_kept = 0
         self._commits: dict[str, Commit] = {}
         self._changes: dict[tuple[str, str, int], Changes] = {}
@@ -123,21 +119,21 @@ class Objects:
             raise Missing(f"the history between {ancestor[:12]} and {commit[:12]} is damaged") from error
 
     def tree(self, oid: str) -> tuple[Entry, ...]:
-        return tuple(_entry(name, row) for name, row in self._rows(oid).items())
+        return self._tree(oid).entries()
 
-    def _rows(self, oid: str) -> dict[bytes, Row]:
+    def _tree(self, oid: str) -> Tree:
         if oid == EMPTY_TREE:  # git knows it by heart, libgit2 does not
-            return {}
+            return Tree([], [])
         found = self._trees.get(oid)
         return self._keep_tree(oid, parse_tree(oid, self.read(oid, _TREE))) if found is None else found
 
-    def _keep_tree(self, oid: str, rows: dict[bytes, Row]) -> dict[bytes, Row]:
+    def _keep_tree(self, oid: str, tree: Tree) -> Tree:
         """Trees are kept by what they hold, as one folder may have as many rows as a thousand others."""
-        self._rows_kept += 0 if oid in self._trees else len(rows)
-        self._trees[oid] = rows
+        self._rows_kept += 0 if oid in self._trees else len(tree.rows)
+        self._trees[oid] = tree
         while self._rows_kept > _RECENT_ROWS and len(self._trees) > 1:
-            self._rows_kept -= len(self._trees.pop(next(iter(self._trees))))
-        return rows
+            self._rows_kept -= len(self._trees.popitem(last=False)[1].rows)
+        return tree
 
     def size(self, oid: str) -> int:
         """Bytes of an object, from its header alone."""
@@ -157,9 +153,7 @@ class Objects:
         for name in path.split("/"):
             if entry is None or not entry.is_folder:
                 return None
-            key = name.encode(*_NAMES)
-            row = self._rows(entry.id).get(key)
-            entry = _entry(key, row) if row else None
+            entry = self._tree(entry.id).entry(name)
         return entry
 
     def file(self, tree: str, path: str) -> bytes | None:
@@ -213,15 +207,16 @@ class Objects:
         return _keep(self._changes, (old, new, depth), self._compared(old, new, depth)) if found is None else found
 
     def _compared(self, old: str, new: str, depth: int) -> Changes:
-        found: dict[str, tuple[Entry | None, Entry | None]] = {}
+        found: dict[str, Pair] = {}
         seen = 0
         open_ = [("", old, new, depth)]
         while open_:
             prefix, before, after, levels = open_.pop()
-            for name, pair in self._differ(before, after):
+            for pair in self._differ(before, after):
                 seen += 1
                 if seen > MOST_CHANGES:
                     raise TooMuch(f"tree {new[:12]} changes more than {MOST_CHANGES} paths at once")
+                name = next(entry.name for entry in pair if entry)
                 if levels > 1 and all(entry is None or entry.is_folder for entry in pair):
                     below = [entry.id if entry else EMPTY_TREE for entry in pair]
                     open_.append((f"{prefix}{name}/", below[0], below[1], levels - 1))
@@ -233,27 +228,32 @@ class Objects:
         """The id of the tree with one entry put at a path where nothing is; None where something is. Nothing is
         written, and the tree need not be there: who expects it saves reading, parsing and comparing what it holds."""
         name, _, rest = path.partition("/")
-        rows, key = self._rows(tree), name.encode(*_NAMES)
-        below = rows.get(key)
+        there = self._tree(tree)
+        below = there.entry(name)
         if not rest:
-            return None if below else self._known(_inserted(rows, key, (b"%o" % entry.mode, bytes.fromhex(entry.id))))
-        if below and below[0] != _FOLDER:
+            return None if below else self._known(there.put(Entry(entry.mode, name, entry.id)))
+        if below and not below.is_folder:
             return None
-        inner = self.planted(below[1].hex() if below else EMPTY_TREE, rest, entry)
-        return inner and self._known(_inserted(rows, key, (_FOLDER, bytes.fromhex(inner))))
+        inner = self.planted(below.id if below else EMPTY_TREE, rest, entry)
+        return inner and self._known(there.put(Entry(FOLDER, name, inner)))
 
-    def _known(self, rows: dict[bytes, Row]) -> str:
-        """The id that these rows, in git's order, have as a tree; they are kept as if they had been read."""
-        raw = b"".join([b"%s %s\0%s" % (mode, name, id_) for name, (mode, id_) in rows.items()])
+    def _known(self, tree: Tree | None) -> str | None:
+        """The id that a tree has; it is kept as if it had been read."""
+        if tree is None:
+            return None
+        raw = tree.raw
         oid = hashlib.sha1(b"tree %d\0%s" % (len(raw), raw), usedforsecurity=False).hexdigest()
-        self._keep_tree(oid, rows)
+        self._keep_tree(oid, tree)
         return oid
 
-    def _differ(self, old: str, new: str) -> Iterator[tuple[str, tuple[Entry | None, Entry | None]]]:
-        before, after = self._rows(old), self._rows(new)
-        for name in {name for name, _ in before.items() ^ after.items()}:
-            pair = tuple(_entry(name, rows[name]) if name in rows else None for rows in (before, after))
-            yield name.decode(*_NAMES), (pair[0], pair[1])
+    def _differ(self, old: str, new: str) -> list[Pair]:
+        before = self._tree(old)
+        brought = None if new in self._trees or new == EMPTY_TREE else before.one_more(self.read(new, _TREE))
+        if brought is None:
+            return before.differing(self._tree(new))
+        pair, tree = brought
+        self._keep_tree(new, tree)
+        return [pair]
 
     # refs, one at a time; many at once by git.list_refs
 
@@ -326,8 +326,8 @@ class Objects:
         return self._add_tree(there.values())
 
     def _add_tree(self, entries: Iterable[Entry]) -> str:
-        ordered = sorted(entries, key=lambda e: e.name.encode(*_NAMES) + (b"/" if e.is_folder else b""))
-        lines = (b"%o %s\0%s" % (e.mode, e.name.encode(*_NAMES), bytes.fromhex(e.id)) for e in ordered)
+        ordered = sorted(entries, key=lambda e: e.name.encode(*NAMES) + (b"/" if e.is_folder else b""))
+        lines = (b"%o %s\0%s" % (e.mode, e.name.encode(*NAMES), bytes.fromhex(e.id)) for e in ordered)
         return self._add(_TREE, b"".join(lines))
 
     def _add(self, kind: int, data: bytes) -> str:
@@ -367,7 +367,6 @@ def _packed(objects: Collection[bytes]) -> bytes:
     return text + hashlib.sha1(text, usedforsecurity=False).digest()
 
 
-_NAMES = ("utf-8", "surrogateescape")
 _PERSON = re.compile(r"(.*?) ?<([^<>]*)> (-?[0-9]{1,20}) [+-][0-9]{4}")
 _RECENT = 32  # commits that are kept parsed: a link of a chain shares most with the one before
 _RECENT_ROWS = 200_000  # of trees, about 50 MB
@@ -376,48 +375,12 @@ _LAST_SECOND = 253402300799  # of the year 9999, the last that calendars know
 _HEADERS = (b"gpgsig", b"gpgsig-sha256")
 
 
-_ROW = re.compile(rb"([1-7][0-7]{4,5}) ([^\0]+)\0(.{20})", re.DOTALL)  # [^\0/] would cost three times as much
-_FOLDER = b"40000"
-_NO_NAMES = frozenset({b".", b"..", b".git"})
-
-
 def _keep(known: dict[T, U], key: T, found: U) -> U:
     """Keep what was parsed while it is among the newest."""
     known[key] = found
     if len(known) > _RECENT:
         del known[next(iter(known))]
     return found
-
-
-def parse_tree(oid: str, data: bytes) -> dict[bytes, Row]:
-    """A tree's rows by name. Raises Missing for any tree that git itself would not have written: where nobody ran
-    fsck, a name that stands twice is one file to a reader and another to whoever runs it.
-
-    By the regular expression's own loop, and no values until somebody asks: a chain reads each tree thousands of times.
-    """
-    rows = _ROW.findall(data)
-    found = {name: (mode, id_) for mode, name, id_ in rows}
-    keys = [name + b"/" if mode == _FOLDER else name for mode, name, _ in rows]
-    names = b"".join(found)
-    whole = len(b"".join([mode for mode, _, _ in rows])) + len(names) + 22 * len(rows) == len(data)
-    if not whole or len(found) != len(rows) or b"/" in names or found.keys() & _NO_NAMES or keys != sorted(keys):
-        raise Missing(f"tree {oid} is damaged")
-    return found
-
-
-def _inserted(rows: dict[bytes, Row], name: bytes, row: Row) -> dict[bytes, Row]:
-    """The rows with one more, or with one changed, in git's order."""
-    if name in rows:
-        return {**rows, name: row}
-    found = list(rows.items())
-    key = name + b"/" if row[0] == _FOLDER else name
-    at = bisect(found, key, key=lambda one: one[0] + b"/" if one[1][0] == _FOLDER else one[0])
-    found.insert(at, (name, row))
-    return dict(found)
-
-
-def _entry(name: bytes, row: Row) -> Entry:
-    return Entry(int(row[0], 8), name.decode(*_NAMES), row[1].hex())
 
 
 def parse_commit(oid: str, raw: bytes) -> Commit:

@@ -74,7 +74,7 @@ def verify(raw: bytes) -> Signature:
     key, algorithm, message, signature = _read_sshsig(blob, payload)
     public = _read_key(key)
     _check(public, algorithm, signature, message)
-    return Signature(key, fingerprint(key), public.kind)
+    return public.signature
 
 
 def sign(payload: bytes, private_key: "Ed25519PrivateKey") -> bytes:
@@ -205,13 +205,13 @@ class _Wire:
     """Reads SSH's wire format, each value in its one encoding, to the last byte."""
 
     def __init__(self, data: bytes) -> None:
-        self.rest = data
+        self._data, self._at = data, 0
 
     def take(self, size: int) -> bytes:
-        if size > len(self.rest):
+        begin, self._at = self._at, self._at + size
+        if self._at > len(self._data):
             raise _damaged("it is cut short")
-        taken, self.rest = self.rest[:size], self.rest[size:]
-        return taken
+        return self._data[begin : self._at]
 
     def string(self) -> bytes:
         return self.take(int.from_bytes(self.take(4), "big"))
@@ -224,7 +224,7 @@ class _Wire:
         return int.from_bytes(data, "big")
 
     def end(self) -> None:
-        if self.rest:
+        if self._at != len(self._data):
             raise _damaged("something follows its end")
 
 
@@ -267,9 +267,10 @@ Check = Callable[[bytes, bytes, bytes], object]  # algorithm, signature, message
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """A public key, read. `application` is that of a hardware key, None for others."""
+    """A public key, read. `signature` is what each that it made says; `application` is that of a hardware key, None
+    for others."""
 
-    kind: str
+    signature: Signature
     check: Check
     algorithms: tuple[bytes, ...]
     application: bytes | None
@@ -279,7 +280,8 @@ def _check(key: _Key, algorithm: bytes, wire: _Wire, message: bytes) -> None:
     from cryptography.exceptions import InvalidSignature
 
     if algorithm not in key.algorithms:
-        why = f"the signature is made by {_show(algorithm)}, which does not count for a key of kind '{key.kind}'"
+        kind = key.signature.kind
+        why = f"the signature is made by {_show(algorithm)}, which does not count for a key of kind {kind!r}"
         raise BadSignature(why, step=f"with OpenSSH 8.2 or newer: {SIGN_AGAIN}")
     signature = wire.string()
     if key.application is not None:
@@ -315,7 +317,8 @@ def _read_key(blob: bytes) -> _Key:
     wire.end()
     if application is not None and not re.fullmatch(rb"ssh:[ -~]*", application):
         raise BadSignature(f"the hardware key was made for {_show(application)}, not for ssh", step=NEW_KEY)
-    return _Key(kind.decode("ascii"), check, _RSA_ALGORITHMS if kind == b"ssh-rsa" else (kind,), application)
+    signature = Signature(blob, fingerprint(blob), kind.decode("ascii"))
+    return _Key(signature, check, _RSA_ALGORITHMS if kind == b"ssh-rsa" else (kind,), application)
 
 
 def _ed25519(key: _Wire) -> Check:

@@ -551,13 +551,13 @@ def test_a_forge_that_checks_nothing_cannot_hand_the_runner_a_tree_with(
     shop: Workshop, why: str, entries: Callable[..., list[tuple[int, str, str]]]
 ) -> None:
     """… since our own reader takes none such."""
-    from gitqueue.adapters.objects import Missing, parse_tree
+    from gitqueue.adapters.trees import Missing, parse_tree
 
     folder = shop.tree(*entries(shop.blob(MAIN), shop.blob(JOB)))
     with pytest.raises(Missing, match="damaged"):
-        list(parse_tree(folder, shop.objects.read(folder, 2)))
+        parse_tree(folder, shop.objects.read(folder, 2))
     good = shop.folder({"a/b": b"", "a-b": b"", "a.b": b"", "ab": b"", "é": b""})
-    assert len(list(parse_tree(good, shop.objects.read(good, 2)))) == 5
+    assert len(parse_tree(good, shop.objects.read(good, 2)).rows) == 5
 
 
 # --- what costs time and memory
