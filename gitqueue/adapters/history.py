@@ -174,7 +174,7 @@ class History:
         touched = [(commit.id, path) for commit in commits for path in self._outside(job, commit)]
         merges = [commit.id for commit in commits if len(commit.parents) > 1]
         folder = self.objects.at(self.objects.commit(tip).tree, job.folder) if ids else None
-        used = fork is not None and self.objects.at(self.objects.commit(fork).tree, job.folder) is not None
+        used = fork is not None and self.objects.holds(self.objects.commit(fork).tree, job.folder)
         line = tuple(self.signed(commit, people, received, relied) for commit in ids)
         tree = folder.id if folder and folder.is_folder else None
         return Request(job, tip, line, fork, tuple(touched), tuple(merges), tree, used, received)

@@ -156,6 +156,14 @@ class Objects:
             entry = self._tree(entry.id).entry(name)
         return entry
 
+    def holds(self, tree: str, path: str) -> bool:
+        """Whether anything stands at a path below a tree."""
+        *folders, name = path.split("/")
+        current: str | None = tree
+        for folder in folders:
+            current = self._tree(current).below(folder) if current else None
+        return current is not None and name in self._tree(current)
+
     def file(self, tree: str, path: str) -> bytes | None:
         """The bytes of a regular file at a path below a tree, or None."""
         entry = self.at(tree, path)

@@ -43,6 +43,15 @@ class Tree:
         at = self._place(name.encode(*NAMES))
         return None if at is None else read_row(self.rows[at])
 
+    def __contains__(self, name: str) -> bool:
+        return self._place(name.encode(*NAMES)) is not None
+
+    def below(self, folder: str) -> str | None:
+        """The id of a folder's tree; None where none of that name stands here."""
+        key = folder.encode(*NAMES) + b"/"
+        at = bisect_left(self.keys, key)
+        return self.rows[at][-20:].hex() if at < len(self.keys) and self.keys[at] == key else None
+
     def differing(self, other: "Tree") -> list[Pair]:
         """What stands under each name that is not the same in both; in no order."""
         names = {read_row(row).name for row in {*self.rows} ^ {*other.rows}}

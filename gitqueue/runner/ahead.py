@@ -97,4 +97,4 @@ def _gone(premises: Premises, job: Job) -> bool:
     """Whether the revision is no longer the request's, or was approved: what runs of it now is of no use."""
     if premises.objects.ref(refs.request(job.id)) != job.revision:
         return True
-    return premises.objects.at(premises.objects.commit(premises.queue.approved).tree, job.id.folder) is not None
+    return premises.objects.holds(premises.objects.commit(premises.queue.approved).tree, job.id.folder)

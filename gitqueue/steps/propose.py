@@ -30,7 +30,7 @@ def judge(queue: Queue, commit: str, now: float) -> Proposed:
         return Proposed(None, revision, (), ("it changes no one folder jobs/<you>/<job>/: a request does just that",))
     request = history.request(job, revision, approved, history.people(approved), now)
     reasons: Sequence[str] = judge_request(request)
-    if queue.objects.at(queue.objects.commit(approved).tree, job.folder) is not None:
+    if queue.objects.holds(queue.objects.commit(approved).tree, job.folder):
         reasons = (f"{job} was approved and takes nothing more: changed code is a new job, with a new name",)
     if request.folder is None:
         return Proposed(job, revision, (), tuple(reasons))

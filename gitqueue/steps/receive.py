@@ -181,7 +181,7 @@ def _unfinished(gate: Gate, link: Link) -> Iterator[JobId]:
 def _judge_request(gate: Gate, ref: Ref, old: str | None, new: str) -> Verdict:
     job, approved = _job(ref), gate.approved
     site = gate.history.site(approved)
-    if gate.objects.at(gate.objects.commit(approved).tree, job.folder) is not None or _claimed(gate, job):
+    if gate.objects.holds(gate.objects.commit(approved).tree, job.folder) or _claimed(gate, job):
         return Verdict((f"{job} was approved and takes nothing more: changed code is a new job, with a new name",), ())
     proposal = _proposal(gate, job, new)
     if proposal is not None:
