@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -199,3 +200,18 @@ def test_a_walk_down_a_line_holds_no_commit_that_is_larger_than_any_honest_one(t
     raw = f"tree {EMPTY_TREE}\nauthor {who}\ncommitter {who}\n\n{'x' * (256 << 10)}"
     with pytest.raises(TooMuch, match="has more than 262144 bytes"):
         list(objects.first_parents(objects.write_commit(raw.encode())))
+
+
+def test_looking_a_ref_or_a_path_up_keeps_nothing_of_its_name(tmp_path: Path) -> None:
+    """A runner asks thousands of times an hour, for a year."""
+    ok("git", "init", "-q", "--bare", ".", cwd=tmp_path)
+    objects, who = Objects(tmp_path), "owen <owen@uni.example> 1700000000 +0000"
+    commit = objects.write_commit(f"tree {EMPTY_TREE}\nauthor {who}\ncommitter {who}\n\nn\n".encode())
+    ok("git", "update-ref", refs.APPROVED, commit, cwd=tmp_path)
+    for look in (objects.ref, lambda name: objects.glance(commit, name)):
+        names = [b"refs/heads/nothing".decode() for _ in range(100)]
+        before = sys.getrefcount(names[50])
+        for name in names:
+            look(name)
+        after = sys.getrefcount(names[50])
+        assert after == before
