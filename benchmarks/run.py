@@ -15,11 +15,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import disclosure
+import passes
 
 from gitqueue import refs
 from gitqueue.adapters import analysis, environment, files, preparation, sandbox, signatures
@@ -37,7 +39,8 @@ from gitqueue.steps.operate import SANDBOX_USER
 
 GITQUEUE = str(Path(sys.executable).parent / "gitqueue")
 NOTHING = b"name: Nothing\nrun: /usr/bin/true\n"
-CHAIN, REQUESTERS = 2000, 50  # approvals on a long chain, and whose they are
+CHAIN, REQUESTERS = 10_000, 50  # approvals on a long chain, and whose they are
+FINISHED, MANY = 10_000, 5_000  # jobs that are over; jobs that a runner runs in one go
 
 
 @dataclass(frozen=True)
@@ -160,23 +163,28 @@ def push_figure(there: Town, bare: Path, rounds: int, job: str, what: str, targe
 
 
 def jobs(there: Town, rounds: int) -> Iterator[Figure]:
-    """From the owner's push to the results commit, with the runner serving; beside it the bare sandboxed command."""
+    """From the owner's push to the job's start and to the results commit, with the runner serving; beside it the bare
+    sandboxed command."""
     whole: list[float] = []
     sandboxed: list[float] = []
     pushed: list[float] = []
-    with serving(there):
+    begun: list[float] = []
+    with serving(there), ThreadPoolExecutor(1) as watcher:
         for number in range(rounds + 1):
             job = f"rachel/nothing-{number}"
             approve_locally(there, job)
-            since = time.perf_counter()
+            started = watcher.submit(wait_for_start, there.site, job)
+            since, clock = time.perf_counter(), time.time()
             run("git", "push", "-q", "origin", "approved", cwd=there.desk("owen"))
             pushed.append(time.perf_counter() - since)
             wait_for_results(there.site, job)
             whole.append(time.perf_counter() - since)
+            begun.append(started.result() - clock)
             sandboxed.append(bare_sandbox(there.base))
     every, bare = median(whole[1:]), median(sandboxed[1:])
     how = f"{every:.0f} from push to results, of it {median(pushed[1:]):.0f} the push; {bare:.0f} bare"
     yield Figure("a no-op job, more than the bare sandbox", every - bare, 250, how)
+    yield Figure("from push to start", median(begun[1:]), 100, "from the owner's git push to the supervisor's birth")
 
 
 def approve_locally(there: Town, job: str) -> None:
@@ -187,6 +195,17 @@ def approve_locally(there: Town, job: str) -> None:
     run("git", "switch", "-q", "approved", cwd=owen)
     run("git", "merge", "-q", "--ff-only", "origin/approved", cwd=owen)
     run("git", "merge", "-q", "-S", "--no-ff", asked, "-m", "Fine", cwd=owen)
+
+
+def wait_for_start(site: Site, job: str) -> float:
+    """When the supervisor was born, in seconds since 1970."""
+    said = site.spool / f"{job.replace('/', '+')}+1" / "supervisor.log"
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with suppress(FileNotFoundError):
+            return said.stat().st_ctime
+        time.sleep(0.001)
+    raise SystemExit(f"bench: {job} was not started")
 
 
 def wait_for_results(site: Site, job: str) -> None:
@@ -331,18 +350,35 @@ def idle(there: Town) -> Iterator[Figure]:
     """What a runner with nothing to do takes of a core, over several of its polls."""
     with serving(there) as runner:
         time.sleep(3)
-        before, since = _spent(runner.pid), time.monotonic()
+        before, since = passes.spent(runner.pid), time.monotonic()
         time.sleep(20)
-        used = (_spent(runner.pid) - before) / (time.monotonic() - since)
-        kib = next(line for line in Path(f"/proc/{runner.pid}/status").read_text().splitlines() if "VmRSS" in line)
-    held = f"{100 * used:.2f} % of a core; {int(kib.split()[1]) / 1024:.0f} MiB, 80 is the aim"
+        used = (passes.spent(runner.pid) - before) / (time.monotonic() - since)
+        held = f"{100 * used:.2f} % of a core; {passes.memory(runner.pid):.0f} MiB, 80 is the aim"
     yield Figure("an idle runner, of each second", used * 1000, 5, held)
 
 
-def _spent(process: int) -> float:
-    """Seconds of processor time so far, its children's included."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return sum(int(one) for one in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+def finished() -> Iterator[Figure]:
+    """A pass that has nothing to do, by how many jobs are finished."""
+    took = []
+    for count in (10, FINISHED):
+        with town() as there:
+            passes.finish(there.site, grow(there, count))
+            run("git", "repack", "-adq", cwd=there.site.repository)
+            run("git", "pack-refs", "--all", cwd=there.site.repository)
+            took.append(passes.of_a_pass(there.site, lambda there=there: serving(there)))  # type: ignore[misc]
+    how = f"{took[1]:.2f} beside {FINISHED:,} finished jobs, {took[0]:.2f} beside 10"
+    yield Figure(f"a pass beside {FINISHED:,}, more than beside 10", took[1] - took[0], 0.5, how)
+
+
+def memory() -> Iterator[Figure]:
+    """What the runner comes to hold by each job that it has run, and remembers."""
+    with town() as there:
+        grow(there, MANY)
+        marks = (MANY // 10, MANY)
+        early, late = passes.of_jobs(there.base / "runner.log", lambda: serving(there), marks)
+    each = (late.held - early.held) * 1024 / (late.done - early.done)
+    how = f"in KiB, not ms: {early.held:.1f} MiB after {early.done:,}, {late.held:.1f} MiB after {late.done:,}"
+    yield Figure("memory by each of many jobs, KiB", each, 2, how)
 
 
 def verification(there: Town) -> Iterator[Figure]:
@@ -350,15 +386,15 @@ def verification(there: Town) -> Iterator[Figure]:
     on its first start."""
     site = there.site
     root = site.settings().root
-    tip = grow(there, CHAIN)
+    tip = list(grow(there, CHAIN).values())[-1]
     run("git", "repack", "-adq", cwd=site.repository)
     took = min(timed(lambda: verify.extend(History(Objects(site.repository)), Chain(), root, tip)) for _ in range(3))
-    how = f"{took:.2f} s for {CHAIN} of {REQUESTERS} requesters, from the root"
-    yield Figure("verifying 10,000 approvals", took * 1000 * 10_000 / CHAIN, 5000, how)
+    yield Figure(f"verifying {CHAIN:,} approvals", took * 1000, 5000, f"of {REQUESTERS} requesters, from the root")
 
 
-def grow(there: Town, count: int) -> str:
-    """`count` more approvals on the chain, each of a request that forked a little before; the new tip."""
+def grow(there: Town, count: int) -> dict[refs.JobId, str]:
+    """`count` more approvals on the chain, each of a request that forked a little before: jobs, oldest first, with the
+    commits that approve them."""
     objects, now = Objects(there.site.repository), int(time.time())
     keys = {"owen": signatures.load_key(there.base / "owen.key")}
     first = objects.ref(refs.APPROVED) or ""
@@ -378,15 +414,16 @@ def grow(there: Town, count: int) -> str:
     signers = policy.allowed_signers(policy.parse_people(people)).encode()
     both = {policy.PEOPLE: (FILE, people), ".gitqueue/allowed_signers": (FILE, signers)}
     tips = [signed("owen", (first,), objects.put_files(objects.commit(first).tree, both))]
-    moves = []
+    moves, approved = [], {}
     for number in range(count):
         job, fork = refs.JobId(f"r{number % REQUESTERS}", f"long-{number}"), tips[-5:][0]
         folder = {f"{job.folder}/job.yaml": (FILE, NOTHING)}
         asked = signed(job.requester, (fork,), objects.put_files(objects.commit(fork).tree, folder))
         tips.append(signed("owen", (tips[-1], asked), objects.put_files(objects.commit(tips[-1]).tree, folder)))
         moves.append(RefMove(refs.request(job), None, asked))
+        approved[job] = tips[-1]
     move_refs(there.site.repository, [*moves, RefMove(refs.APPROVED, first, tips[-1])])
-    return tips[-1]
+    return approved
 
 
 # --- on a cluster: a Slurm of two nodes on this machine, 16 jobs at once --------------------------
@@ -509,9 +546,11 @@ def python() -> Iterator[Figure]:
             yield Figure(**json.loads(line))
 
 
-def measured(rounds: int, on_cluster: bool) -> Iterator[Figure]:
+def measured(rounds: int, on_cluster: bool, for_long: bool) -> Iterator[Figure]:
     if on_cluster:
         yield from cluster_jobs()
+    if for_long:
+        yield from memory()
     yield from starts(rounds)
     with town() as there:
         yield from pushes(there, rounds)
@@ -524,6 +563,7 @@ def measured(rounds: int, on_cluster: bool) -> Iterator[Figure]:
         yield from cached_environment(there.base, rounds)
     with town() as there:
         yield from batch(there)
+    yield from finished()
     yield from python()
     yield from outputs()
 
@@ -531,10 +571,11 @@ def measured(rounds: int, on_cluster: bool) -> Iterator[Figure]:
 def main() -> int:
     words = argparse.ArgumentParser(description="Measure what things cost, against their targets.")
     words.add_argument("--rounds", type=int, default=15, help="samples of each (default: 15)")
+    words.add_argument("--long", action="store_true", help=f"also the memory of a runner over {MANY:,} jobs")
     words.add_argument("--slurm", action="store_true", help="also jobs on a Slurm of its own (as root; a minute more)")
     given = words.parse_args()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; medians of {given.rounds} rounds\n")
-    met = table(measured(given.rounds, given.slurm))
+    met = table(measured(given.rounds, given.slurm, given.long))
     return 0 if disclosure.hits() and met else 1
 
 
