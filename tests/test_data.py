@@ -231,6 +231,28 @@ def test_a_closed_file_and_each_closed_folder_on_the_way_are_named(place: Path) 
 
 
 @as_root
+def test_who_tries_as_the_user_holds_no_lock_of_ours(place: Path) -> None:
+    """A file system that hangs would keep a killed runner's site locked."""
+
+    def held() -> list[tuple[int, str, int]]:
+        return [(number, "", 0) for number in range(3, 256) if opened(number)]
+
+    with open(place / "lock", "wb") as lock, open(place / "door", "wb") as door:
+        found = {number for number, _, _ in data._as_user(NOBODY, NOBODY, held, [door.fileno()])}
+        assert door.fileno() in found
+        assert lock.fileno() not in found
+    assert len(found) == 2, "the other one is where the answer goes"
+
+
+def opened(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
+@as_root
 def test_the_printed_lines_mend_it_and_no_line_is_idle(place: Path) -> None:
     folder = place / "it's here"
     file = folder / "x.csv"

@@ -17,7 +17,7 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -210,7 +210,7 @@ def _lacks(path: Path, uid: int, gid: int) -> tuple[_Lack, ...]:
     way = list(dict.fromkeys((*reversed(top.parents), *reversed(top.resolve(strict=True).parents))))
     with ExitStack() as undo:
         doors = [_handle(place, undo) for place in (*way, top)]
-        faults = _as_user(uid, gid, lambda: _try(doors, top))
+        faults = _as_user(uid, gid, lambda: _try(doors, top), doors)
     return tuple(_lack(way, top, number, inner, code) for number, inner, code in faults)
 
 
@@ -297,14 +297,14 @@ def _owner(path: Path) -> str:
     return f"mode {stat.S_IMODE(status.st_mode):04o}, owner {owner}"
 
 
-def _as_user(uid: int, gid: int, act: Callable[[], list[Fault]]) -> list[Fault]:
+def _as_user(uid: int, gid: int, act: Callable[[], list[Fault]], kept: Collection[int]) -> list[Fault]:
     """What `act` returns, done by a child that has become the user; it runs no program and no other thread."""
     if os.geteuid() != 0 or uid == 0:
         return act()
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        _child(uid, gid, act, writing)
+        _child(uid, gid, act, {*kept, writing}, writing)
     os.close(writing)
     try:
         return _answer(reading)
@@ -314,8 +314,9 @@ def _as_user(uid: int, gid: int, act: Callable[[], list[Fault]]) -> list[Fault]:
         os.waitpid(child, 0)
 
 
-def _child(uid: int, gid: int, act: Callable[[], list[Fault]], writing: int) -> None:
+def _child(uid: int, gid: int, act: Callable[[], list[Fault]], kept: Collection[int], writing: int) -> None:
     try:
+        _close_all_but(kept)
         os.setgroups([])
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
@@ -324,6 +325,14 @@ def _child(uid: int, gid: int, act: Callable[[], list[Fault]], writing: int) -> 
         os.write(writing, json.dumps(error.errno).encode())
     finally:
         os._exit(0)  # neither buffers nor exit handlers of the parent are this process's to run
+
+
+def _close_all_but(kept: Collection[int]) -> None:
+    """So that no lock of the runner's, which a killed one lets go of, stays here for as long as a file system hangs."""
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        if descriptor > 2 and descriptor not in kept:
+            with suppress(OSError):  # that of the listing itself
+                os.close(descriptor)
 
 
 def _answer(reading: int) -> list[Fault]:
