@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,10 @@ import pytest
 from conftest import JOB, MAIN, Town, done, run
 
 from gitqueue.adapters import systemd
+from gitqueue.adapters.settings import Site
 from gitqueue.adapters.systemd import Service
+from gitqueue.errors import OperatorNeeded
+from gitqueue.runner import service
 
 analyze = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd to ask")
 
@@ -33,6 +37,33 @@ def serving(town: Town, env: dict[str, str] | None = None) -> Iterator["subproce
 
 def approved(town: Town, main: bytes = MAIN, job: str = "rachel/job") -> None:
     town.desk("owen").approve(town.desk("rachel").request(job, {"job.yaml": JOB, "main.py": main}))
+
+
+# one for each site
+
+
+def test_a_second_runner_names_the_first(town: Town) -> None:
+    with (
+        service.only_one(Site(town.site)),
+        pytest.raises(OperatorNeeded, match=rf"has a runner already, process {os.getpid()}\n"),
+        service.only_one(Site(town.site)),
+    ):
+        pass
+
+
+def test_a_runner_waits_for_the_last_of_a_killed_one(town: Town) -> None:
+    """What that one was just forking has its lock for a moment longer."""
+    killed = os.fork()
+    if killed == 0:
+        held = service.only_one(Site(town.site))
+        held.__enter__()
+        if os.fork() == 0:
+            time.sleep(0.5)
+        os._exit(0)
+    os.waitpid(killed, 0)
+    assert service.runner_of(Site(town.site)) == killed, "this test is of a lock that is still held"
+    with service.only_one(Site(town.site)):
+        assert service.runner_of(Site(town.site)) == os.getpid()
 
 
 # what it tells systemd

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from time import monotonic
+from time import monotonic, sleep
 
 from gitqueue.adapters import limits, locks, systemd
 from gitqueue.adapters.settings import Site
@@ -16,6 +16,7 @@ from gitqueue.rules.lifecycle import State
 from gitqueue.runner.desk import Desk
 
 DRAIN = 300.0
+GONE = 2.0  # seconds in which the last of a killed runner is gone
 
 
 class Stop:
@@ -82,20 +83,41 @@ def install(site: Site) -> tuple[bool, systemd.Service]:
 def only_one(site: Site) -> Iterator[None]:
     """The site's lock. Raises OperatorNeeded, naming the process that holds it."""
     lock = os.open(site.memory("serve.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    if not _taken(lock):
         holder = os.pread(lock, 32, 0).decode().strip()
         os.close(lock)
         raise OperatorNeeded(
             f"this site has a runner already, process {holder}", step="gitqueue status, or stop that one first"
-        ) from error
+        )
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     try:
         yield
     finally:
         os.close(lock)
+
+
+def _taken(lock: int) -> bool:
+    """Take the lock. What a killed runner was forking has it for a moment longer: until a program runs there."""
+    until = monotonic() + GONE
+    while True:
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        if monotonic() > until or _lives(os.pread(lock, 32, 0).decode().strip()):
+            return False
+        sleep(0.01)
+
+
+def _lives(process: str) -> bool:
+    """Whether there is such a process, be it another's."""
+    try:
+        os.kill(int(process or 0), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def runner_of(site: Site) -> int | None:
