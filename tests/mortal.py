@@ -8,7 +8,8 @@ code knows nothing of it.
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import CodeType, FrameType
 
@@ -53,10 +54,26 @@ def watch(told: Callable[[str], None]) -> None:
     sys.addaudithook(hook)
 
 
-def die_at(place: str) -> None:
-    """Die before this happens for the first time. By _exit, which a first process of its namespace can do, too; nothing
-    is flushed, closed or unwound."""
-    watch(lambda now: os._exit(9) if now == place else None)
+def die_at(places: Collection[str], mark: str, time: int = 1, later: float = 0) -> None:
+    """Die before any of these happens for the first (second, …) time, or so many seconds later; `mark`, a file, then
+    holds which."""
+    seen = Counter[str]()
+
+    def told(now: str) -> None:
+        seen[now] += 1
+        if now in places and seen[now] == time:
+            if later:
+                threading.Timer(later, _die, (mark, now)).start()
+            else:
+                _die(mark, now)
+
+    watch(told)
+
+
+def _die(mark: str, place: str) -> None:
+    """By _exit, which a first process of its namespace can do, too; nothing is flushed, closed or unwound."""
+    note(mark, place)
+    os._exit(9)
 
 
 def note_in(file: str) -> None:

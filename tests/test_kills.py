@@ -1,7 +1,9 @@
 """kill -9 at every boundary: of the runner, and of a job's supervisor. A restart converges, whatever was half done.
 
 Each scenario is run once while it is watched (`mortal`); then, once for each boundary that was seen, a copy of the same
-site is served by a runner that dies there, and then by one that does not.
+site is served by a runner that dies there, and then by one that does not (`make storm`: minutes). In the quick test
+runners die one after another on one site, each a boundary further, and what holds afterwards is looked at once: it
+does not see what a later runner's death, or its way back, repairs; and it passes some boundaries over.
 """
 
 import json
@@ -10,8 +12,10 @@ import shutil
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import mortal
@@ -20,13 +24,17 @@ from conftest import JOB, MAIN, Town, done, ok, reachable, run
 from test_environment import wheel
 
 from gitqueue import runner
-from gitqueue.adapters.executors import local, nursery
+from gitqueue.adapters.executors import local, nursery, spool
 from gitqueue.adapters.premises import Premises
 from gitqueue.adapters.settings import Site
 from gitqueue.steps import record
 
 JOB_ID = "rachel/job"
 SLEEP = b"import time; time.sleep(600)\n"
+MANY = b"""import os
+for n in range(150):
+    open(f"{os.environ['GITQUEUE_OUTPUT']}/{n}.csv", "w").write(f"feature,mean\nradius,{n}.5\n")
+"""
 NAMES = b"import os; open(os.environ['GITQUEUE_OUTPUT'] + '/means.csv', 'w').write('patient_id,mean\\n7,1\\n')\n"
 
 
@@ -34,11 +42,15 @@ NAMES = b"import os; open(os.environ['GITQUEUE_OUTPUT'] + '/means.csv', 'w').wri
 
 
 def _asked(town: Town, main: bytes = MAIN, extra: bytes = b"", **more: bytes) -> str:
-    return town.desk("rachel").request(JOB_ID, {"job.yaml": JOB + extra, "main.py": main, **more})
+    return town.desk("rachel").request(JOB_ID, {"job.yaml": JOB + extra, "main.py": main} | more)
 
 
 def _approved(town: Town, main: bytes = MAIN, extra: bytes = b"", **more: bytes) -> None:
     town.desk("owen").approve(_asked(town, main, extra, **more))
+
+
+def _many(town: Town) -> None:
+    town.desk("owen").approve(_asked(town, MANY, **{"job.yaml": JOB.replace(b"[means.csv]", b"['*.csv']")}))
 
 
 def _with_environment(town: Town) -> None:
@@ -85,24 +97,32 @@ def _on_trial(town: Town) -> None:
     done(town.gitqueue("resume"))
 
 
+End = tuple[str, str | None]
+
+
 @dataclass(frozen=True)
 class Scenario:
-    """What a site is brought to, the states in which a restart may leave the job, and how many runs of it are kept."""
+    """What a site is brought to, the states in which a restart may leave the job, and how many runs of it are kept.
+    `about`: of the boundaries, those alone whose place holds this."""
 
     prepare: Callable[[Town], object]
-    ends: frozenset[tuple[str, str | None]]
+    ends: frozenset[End]
     attempts: int = 1
+    about: str = ""
     begin: Callable[[Town], object] = lambda _: None  # what no copy of files would hold: processes
 
 
-RAN = ("completed", None), ("interrupted", None)
+CUT = frozenset((("interrupted", None),))
+RAN = (("completed", None), *CUT)
+PACKED = "outputs that are written as a pack"
 SCENARIOS = {
     "an approved job": Scenario(_approved, frozenset(RAN)),
     "a job whose environment is built": Scenario(_with_environment, frozenset(RAN)),
-    "a job that cannot start": Scenario(_cannot_start, frozenset((("failed", "site-fault"), ("interrupted", None)))),
+    "a job that cannot start": Scenario(_cannot_start, frozenset((("failed", "site-fault"),))),
     "a job that is cancelled": Scenario(_lasting, frozenset((("cancelled", None),)), begin=_cancelled),
     "outputs that are released": Scenario(_released, frozenset((("completed", None),))),
     "a job that is run again": Scenario(_asked_again, frozenset((("failed", "exit-code"), ("interrupted", None))), 2),
+    PACKED: Scenario(_many, frozenset(RAN), about="git._run for steps/publish."),
     "a rehearsal": Scenario(_asked, frozenset((("pending", None),))),
     "a trial": Scenario(_on_trial, frozenset((("pending", None),))),
 }
@@ -148,9 +168,6 @@ def in_supervisors(call: str) -> None:
     )
 
 
-QUICK = ("an approved job",)  # the others take a minute or two each: `make storm`
-
-
 @pytest.fixture
 def played(request: pytest.FixtureRequest, template: Path) -> Iterator[tuple[Town, Scenario]]:
     scenario = SCENARIOS[request.param]
@@ -159,13 +176,14 @@ def played(request: pytest.FixtureRequest, template: Path) -> Iterator[tuple[Tow
         town = Town(base / "town")
         settings = town.site / "private" / "runner.yaml"
         settings.write_text(settings.read_text().replace(str(template), str(town.path)))
+        spool.prepare()  # once, for all the forks: what it is built from is imported, and that is no boundary
         scenario.prepare(town)
         yield town, scenario
         os.environ.pop("UV_DEFAULT_INDEX", None)
 
 
-def boundaries(town: Town, scenario: Scenario) -> tuple[list[str], list[str]]:
-    """What a runner and its supervisors do when nobody kills them, in that order."""
+def boundaries(town: Town, scenario: Scenario) -> tuple[Counter[str], Counter[str]]:
+    """What a runner and its supervisors do when nobody kills them, in that order, and how often."""
     with copied(town) as other:
         first, second = (str(other.path / name) for name in ("runner", "supervisors"))
 
@@ -176,11 +194,11 @@ def boundaries(town: Town, scenario: Scenario) -> tuple[list[str], list[str]]:
         Path(second).touch(0o666)
         scenario.begin(other)
         assert served(other, inside) == 0, (other.path / "said").read_text()
-        return _lines(first), _lines(second)
+        return _passed(first, scenario), _passed(second, scenario)
 
 
-def _lines(file: str) -> list[str]:
-    return list(dict.fromkeys(Path(file).read_text().splitlines()))
+def _passed(file: str, scenario: Scenario) -> Counter[str]:
+    return Counter(line for line in Path(file).read_text().splitlines() if scenario.about in line)
 
 
 class copied:
@@ -205,10 +223,11 @@ def folder(town: Town) -> Path:
 # what must hold afterwards
 
 
-def faults(town: Town, scenario: Scenario) -> Iterator[str]:
-    """What is wrong with a site whose runner was killed, and which another one served to the end."""
+def faults(town: Town, scenario: Scenario, never: frozenset[End] = frozenset()) -> Iterator[str]:
+    """What is wrong with a site whose runner was killed, and which another one served to the end; `never`: how it may
+    not end in this case."""
     row = json.loads(town.gitqueue("show", JOB_ID, "--json").out)
-    if (row["state"], row["reason"]) not in scenario.ends:
+    if (row["state"], row["reason"]) not in scenario.ends - never:
         yield f"the job is {row['state']}, {row['reason']}"
     before = town.refs()
     if served(town) != 0 or town.refs() != before:
@@ -272,58 +291,158 @@ def alive(town: Town) -> Iterator[str]:
             yield words.replace(b"\0", b" ").decode(errors="replace")
 
 
-def _chosen(scenario: Scenario, places: list[str]) -> list[str]:
-    """The last boundary of each step: what it is about, a ref that moves or a file that comes to its name, is still to
-    be done. What every runner and supervisor does is the first scenario's."""
-    ends = {place.rpartition(" for ")[2]: place for place in places}
-    if scenario is not SCENARIOS["an approved job"]:
-        ends = {
-            step: place for step, place in ends.items() if not step.startswith(("runner/", "supervisor", "adapters/"))
-        }
-    return list(ends.values())
+# who dies
 
 
-def _every(_: Scenario, places: list[str]) -> list[str]:
-    return places
+@dataclass(frozen=True)
+class Death:
+    """Of a runner, or of a supervisor or its forks, before it does one of these for the first (second) time."""
 
+    places: tuple[str, ...]
+    supervisor: bool = False
+    time: int = 1
 
-def _killed(town: Town, scenario: Scenario, inside: Callable[[], None], code: int) -> list[str]:
-    """What is wrong after a runner that died, and the next one. `code`: how the first ended; a few boundaries are not
-    come to each time, as those of what a cache has."""
-    with copied(town):
-        scenario.begin(town)
-        first, second = served(town, inside), served(town)
-        if first not in (code, 0) or second:
-            found = [f"the first runner ended with {first}, the second with {second}"]
+    def __str__(self) -> str:
+        return f"{'supervisor: ' if self.supervisor else ''}{self.places[0]}{', again' if self.time > 1 else ''}"
+
+    def met(self, town: Town) -> str:
+        """Where a runner, serving now, or its supervisor died; "" nowhere."""
+        mark = town.path / "died"
+        mark.write_bytes(b"")
+        mark.chmod(0o666)
+        arguments = self.places, str(mark), self.time
+        if self.supervisor:
+            ended = served(town, lambda: in_supervisors(f"die_at(*{arguments!r})"))
         else:
-            found = list(faults(town, scenario))
-        return [*found, *((town.path / "said").read_text().splitlines() if found else ())]
+            ended = served(town, partial(mortal.die_at, *arguments))
+        place = mark.read_text().strip()
+        assert ended == (9 if place and not self.supervisor else 0), (
+            f"the runner ended with {ended}, killed at {place!r}"
+        )
+        return place
 
 
-def _in_runner(place: str) -> Callable[[], None]:
-    return lambda: mortal.die_at(place)
+def _every(places: "Counter[str]", supervisor: bool) -> Iterator[Death]:
+    """Each boundary, and again where it is passed more than once: of a few things, one is then done, and one is not."""
+    for place, times in places.items():
+        yield from (Death((place,), supervisor, time) for time in (1, 2)[:times])
 
 
-def _in_supervisor(place: str) -> Callable[[], None]:
-    return lambda: in_supervisors(f"die_at({place!r})")
+def _last_of_each_kind(places: Iterable[str], kind: Callable[[str], object]) -> tuple[str, ...]:
+    """In their order."""
+    last = {kind(place): place for place in places}
+    return tuple(place for place in places if place in last.values())
 
 
-def _all_killed(
-    town: Town, scenario: Scenario, chosen: Callable[[Scenario, list[str]], list[str]]
-) -> dict[str, list[str]]:
-    of_runner, of_supervisors = (chosen(scenario, places) for places in boundaries(town, scenario))
-    found = {place: _killed(town, scenario, _in_runner(place), 9) for place in of_runner}
-    found |= {f"supervisor: {place}": _killed(town, scenario, _in_supervisor(place), 0) for place in of_supervisors}
-    return {place: faults for place, faults in found.items() if faults}
+def _known(place: str) -> bool:
+    """Whether a runner that dies here knows whether the run was begun, so that the next one need not end it.
+
+    Not after it has noted that it is about to begin; and the loop's own boundaries may be passed at that very moment.
+    """
+    step = place.rpartition(" for ")[2]
+    return step.startswith(("steps/execute.", "steps/publish.")) and step != "steps/execute.start"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("played", QUICK, indirect=True)
-def test_whatever_dies_at_the_end_of_a_step_a_restart_converges(played: tuple[Town, Scenario]) -> None:
-    assert _all_killed(*played, _chosen) == {}
+# some boundaries are not come to each time: whether a folder of objects is there depends on ids, which nonces change,
+# and how often a runner looks at what runs depends on the clock
+TRIES, MOST_MISSED = 3, 0.05
+
+
+def _killed(town: Town, scenario: Scenario, death: Death) -> tuple[bool, list[str]]:
+    """Whether there was that death, and what is wrong after it and the next runner."""
+    for _ in range(TRIES):
+        with copied(town):
+            scenario.begin(town)
+            met = death.met(town)
+            found = [] if (second := served(town)) == 0 else [f"the second runner ended with {second}"]
+            found += faults(town, scenario, CUT if _known(met) and not death.supervisor else frozenset())
+            if found:
+                found += (town.path / "said").read_text().splitlines()
+        if met or found:
+            break
+    return bool(met), found
 
 
 @pytest.mark.storm
 @pytest.mark.parametrize("played", SCENARIOS, indirect=True)
 def test_whatever_dies_just_before_whatever_it_does_a_restart_converges(played: tuple[Town, Scenario]) -> None:
-    assert _all_killed(*played, _every) == {}
+    of_runner, of_supervisors = boundaries(*played)
+    deaths = [*_every(of_runner, False), *_every(of_supervisors, True)]
+    found = {str(death): _killed(*played, death) for death in deaths}
+    assert {place: wrong for place, (_, wrong) in found.items() if wrong} == {}
+    missed = [place for place, (met, _) in found.items() if not met]
+    assert len(missed) <= MOST_MISSED * len(found), missed
+
+
+@pytest.mark.storm
+@pytest.mark.parametrize("played", [PACKED], indirect=True)
+@pytest.mark.parametrize("later", [0.001, 0.002, 0.004, 0.008, 0.016, 0.032])
+def test_a_runner_that_dies_while_git_takes_in_a_pack_leaves_nothing_half(
+    played: tuple[Town, Scenario], later: float
+) -> None:
+    town, scenario = played
+    places = [place for place in boundaries(*played)[0] if place.startswith("subprocess.Popen")]
+    assert len(places) == 2, "one pack for the vault, and one for the results"
+    for place in places:
+        with copied(town):
+            inside = partial(mortal.die_at, (place,), str(town.path / "died"), later=later)
+            assert served(town, inside) in (9, 0)  # 0: it was done before
+            assert served(town) == 0
+            assert list(faults(town, scenario, CUT)) == [], (town.path / "said").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("played", ["an approved job"], indirect=True)
+def test_runners_that_die_one_after_another_each_a_boundary_further_lose_nothing(played: tuple[Town, Scenario]) -> None:
+    town, scenario = played
+    passed = list(boundaries(*played)[0])
+    before = passed.index(next(filter(_known, passed)))
+    passed = [*passed[:before], *filter(_known, passed[before:])]
+    places = _last_of_each_kind(passed, lambda place: (place.split()[0], place.rpartition(" for ")[2]))
+    with copied(town):
+        died = [Death(places[number:]).met(town) for number in range(len(places))]
+        assert served(town) == 0
+        assert list(faults(town, scenario, CUT)) == [], (town.path / "said").read_text()
+    # The last of them are no longer come to: when a runner has died over what is left of an ended run, it is swept.
+    assert len(set(died)) >= 0.9 * len(places), set(places) - set(died)
+
+
+def _revoked(town: Town) -> None:
+    settings = town.site / "private" / "runner.yaml"
+    key = ok("ssh-keygen", "-lf", town.key("owen"), cwd=town.path).split()[1]
+    settings.write_text(settings.read_text().replace("revoked: []", f"revoked: ['{key}']"))
+
+
+SINCE: dict[str, tuple[Callable[[Town], object], End]] = {
+    "nothing came": (lambda _: None, ("completed", None)),
+    "it was cancelled": (lambda town: done(town.desk("rachel").gitqueue("cancel", JOB_ID)), ("cancelled", None)),
+    "the site was paused": (lambda town: done(town.gitqueue("pause")), ("interrupted", None)),
+    "its approver's key was revoked": (_revoked, ("interrupted", None)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("played", ["an approved job"], indirect=True)
+def test_a_claimed_run_that_was_not_begun_is_taken_up_unless_something_speaks_against_it(
+    played: tuple[Town, Scenario],
+) -> None:
+    town, _ = played
+    unbegun = Death(("socket.sendmsg in adapters/git.move for steps/execute._note",))
+    for came, end in SINCE.values():
+        with copied(town):
+            assert unbegun.met(town)
+            came(town)
+            served(town)
+            served(town)
+            row = json.loads(town.gitqueue("show", JOB_ID, "--json").out)
+            assert (row["state"], row["reason"]) == end
+            assert list(counted(town, played[1])) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("played", ["an approved job"], indirect=True)
+def test_a_run_that_was_begun_when_something_died_ends_once(played: tuple[Town, Scenario]) -> None:
+    of_runner, of_supervisors = boundaries(*played)
+    deaths = [Death((place,)) for place in of_runner if "nursery.bear" in place]
+    deaths += [Death((place,), True) for place in _last_of_each_kind(of_supervisors, lambda place: place.split()[0])]
+    assert {str(death): found for death in deaths if (found := _killed(*played, death)) != (True, [])} == {}
