@@ -42,13 +42,15 @@ def approved(town: Town, main: bytes = MAIN, job: str = "rachel/job") -> None:
 # one for each site
 
 
-def test_a_second_runner_names_the_first(town: Town) -> None:
+def test_a_second_runner_names_the_first_at_once(town: Town) -> None:
+    began = time.monotonic()
     with (
         service.only_one(Site(town.site)),
         pytest.raises(OperatorNeeded, match=rf"has a runner already, process {os.getpid()}\n"),
         service.only_one(Site(town.site)),
     ):
         pass
+    assert time.monotonic() - began < service.GONE
 
 
 def test_a_runner_waits_for_the_last_of_a_killed_one(town: Town) -> None:
