@@ -44,8 +44,9 @@ def installed() -> Iterator[Installed]:
         build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", base]
         subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
         found = Installed(next(base.glob("*.whl")), base)
-        found.run(sys.executable, "-m", "venv", "venv")
-        found.run("venv/bin/python", "-m", "pip", "install", "-qq", "--disable-pip-version-check", found.wheel)
+        uv = Path(sys.executable).with_name("uv")  # a third of pip's time
+        found.run(uv, "venv", "-q", "--python", sys.executable, "venv")
+        found.run(uv, "pip", "install", "-q", "--python", "venv/bin/python", found.wheel)
         for who in ("owen", "rachel"):
             found.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", who, "-f", base / who)
         yield found
