@@ -35,12 +35,14 @@ def fence(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The interpreter of an example's own lock, built by the product."""
+def python() -> Callable[[str], Path]:
+    """The interpreter of an example's own lock, built by the product where `gitqueue test` and the demo look for it: to
+    compile scikit-learn takes a core most of a minute."""
+    from gitqueue.adapters import preparation
     from gitqueue.adapters.environment import build
 
-    base = tmp_path_factory.getbasetemp()
-    cache = (base.parent if base.name.startswith("popen-") else base) / "environments"  # one for all xdist workers
+    cache = preparation.at_home().environments
+    cache.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
     return lambda job: build((EXAMPLES / job / "requirements.txt").read_bytes(), "3.11", cache).path / "bin" / "python"
 
 
