@@ -45,6 +45,17 @@ def _asked(town: Town, main: bytes = MAIN, extra: bytes = b"", **more: bytes) ->
     return town.desk("rachel").request(JOB_ID, {"job.yaml": JOB + extra, "main.py": main} | more)
 
 
+def _asked_later(town: Town) -> None:
+    """The analyser is there: tests share it, by a link, as it costs a second."""
+    _asked(town)
+    with copied(town):
+        served(town)
+
+
+def _bare(town: Town) -> None:
+    (town.site / "spool" / "tools").unlink()
+
+
 def _approved(town: Town, main: bytes = MAIN, extra: bytes = b"", **more: bytes) -> None:
     town.desk("owen").approve(_asked(town, main, extra, **more))
 
@@ -123,7 +134,8 @@ SCENARIOS = {
     "outputs that are released": Scenario(_released, frozenset((("completed", None),))),
     "a job that is run again": Scenario(_asked_again, frozenset((("failed", "exit-code"), ("interrupted", None))), 2),
     PACKED: Scenario(_many, frozenset(RAN), about="git._run for steps/publish."),
-    "a rehearsal": Scenario(_asked, frozenset((("pending", None),))),
+    "a rehearsal": Scenario(_asked_later, frozenset((("pending", None),))),
+    "a site's first rehearsal": Scenario(_asked, frozenset((("pending", None),)), about="analysis.", begin=_bare),
     "a trial": Scenario(_on_trial, frozenset((("pending", None),))),
 }
 
@@ -176,7 +188,6 @@ def played(request: pytest.FixtureRequest, template: Path) -> Iterator[tuple[Tow
         town = Town(base / "town")
         settings = town.site / "private" / "runner.yaml"
         settings.write_text(settings.read_text().replace(str(template), str(town.path)))
-        (town.site / "spool" / "tools").unlink()  # the analyser that all tests share: it, too, is made half by who dies
         spool.prepare()  # once, for all the forks: what it is built from is imported, and that is no boundary
         scenario.prepare(town)
         yield town, scenario
