@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,17 @@ def mean(table, digits: int = 1) -> "dict[str, float]":
 
     with table.open() as file:
         return {"mean": round(fmean(float(row["radius"]) for row in csv.DictReader(file)), digits)}
+
+
+def another(name: str) -> Callable[..., object]:
+    """A function of that name, as a notebook has it when its cell was changed."""
+
+    def mean(table, digits: int = 1) -> "dict[str, float]":
+        rows = 5
+        return {"mean": round(float(rows), digits)}
+
+    assert mean.__name__ == name
+    return mean
 
 
 @pytest.fixture
@@ -43,6 +55,44 @@ rows = list(csv.DictReader(open(os.environ["GITQUEUE_DATA"] + "/cancer/features.
 json.dump({"mean": round(sum(float(row["radius"]) for row in rows) / len(rows), 2)},
           open(os.environ["GITQUEUE_OUTPUT"] + "/mean.json", "w"))
 """
+
+
+def test_a_request_is_revised_in_python_until_it_is_approved(
+    town: Town, site: gq.Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = site.submit_python("print('rows')", "Mean radius", datasets=["Cancer"], purpose="Paper X")
+    function = site.submit(mean, table=site.datasets["Cancer"].assets["features"], requirements=())
+    done(town.desk("owen").gitqueue("request-changes", first.uid, "-m", "No rows"))
+    assert first.status == "changes-requested"
+
+    second = first.revise(MEAN, "Aggregates only")
+    assert (second.uid, second.status, second.purpose) == (first.uid, "pending", "Paper X")
+    assert (second.files.text("main.py"), first.files.text("main.py")) == (MEAN, "print('rows')\n")
+    assert done(run("git", "log", "-1", "--format=%s", second.revision or "", cwd=town.site / "site.git")).out == (
+        "Aggregates only\n"
+    )
+    for what, why in ((MEAN, "is at the site as it is here"), ("print('\0')", "NUL byte")):
+        with pytest.raises((gq.Mistake, gq.No), match=why):
+            second.revise(what)
+    with pytest.raises(gq.Mistake, match="has changed since you got hold of it"):
+        first.revise("print('late')")
+
+    (tmp_path / "main.py").write_text("import more\n")
+    (tmp_path / "more.py").write_text("print(1)\n")
+    third = second.revise(tmp_path)
+    assert (sorted(third.files), third.name) == (["job.yaml", "main.py", "more.py"], "Mean radius")
+    with pytest.raises(gq.Mistake, match="rachel/mean calls mean, and this is approve"):
+        function.revise(approve)
+    by_function = function.revise(another("mean"))
+    assert "rows = 5" in by_function.files.text("main.py")
+
+    approve(town, by_function)
+    with pytest.raises(gq.Mistake, match="was approved and takes nothing more") as error:
+        by_function.revise(mean)
+    assert "a new job" in error.value.step
+    be(monkeypatch, town, "owen")
+    with pytest.raises(gq.Mistake, match="rachel/mean-radius is rachel's, and you are owen"):
+        gq.connect(town.site).job(third.uid).revise("print(1)")
 
 
 @pytest.mark.slow

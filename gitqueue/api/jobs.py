@@ -12,7 +12,7 @@ from gitqueue import acts
 from gitqueue.adapters import seal
 from gitqueue.adapters.files import lay_out
 from gitqueue.adapters.queue import Job as Seen
-from gitqueue.api import show, values
+from gitqueue.api import datasets, requests, show, values
 from gitqueue.api.collections import MOST, Named
 from gitqueue.api.desk import Desk
 from gitqueue.api.files import Files, Outputs
@@ -23,10 +23,11 @@ from gitqueue.model import FILE, PROGRAM
 from gitqueue.rules.lifecycle import ENDS, Decision, State, next_step
 from gitqueue.rules.manifest import Manifest, Project
 from gitqueue.rules.tree import escape
-from gitqueue.steps import collect, describe, look, report, review, weigh
+from gitqueue.steps import collect, describe, look, report, review, submit, weigh
 
 if TYPE_CHECKING:
     from gitqueue.api.code import Code
+    from gitqueue.api.datasets import Asset
 
 
 class JobStatus(StrEnum):
@@ -169,6 +170,11 @@ class Job:
     @cached_property
     def files(self) -> Files:
         """The files of this revision."""
+        return Files({path: data for path, (_, data) in self._held.items()})
+
+    @cached_property
+    def _held(self) -> dict[str, tuple[int, bytes]]:
+        """The same, each with git's mode."""
         queue = self._desk.queue
         tree = queue.objects.commit(self._seen.revision or queue.approved).tree
         folder = queue.objects.at(tree, self._seen.id.folder)
@@ -177,7 +183,7 @@ class Job:
         found, refused = queue.history.files(folder.id, queue.history.site(queue.approved).policy)
         if refused:
             raise No(*refused)
-        return Files({file.path: file.content or b"" for file in found if file.mode in (FILE, PROGRAM)})
+        return {file.path: (file.mode, file.content or b"") for file in found if file.mode in (FILE, PROGRAM)}
 
     @cached_property
     def code_folder(self) -> Path:
@@ -232,6 +238,38 @@ class Job:
         from gitqueue.api.code import Code
 
         return Code(self)
+
+    # what its requester does
+
+    def revise(self, code: str | Path | Callable[..., Any], reason: str = "") -> "Job":
+        """Send your request again with other code, as its next revision, which waits for owners anew; the job.
+
+        `code`: a program's text or file, or a function, in the place of what it ran, or a folder (a Path) in the place
+        of all its files. Raises No with every reason of the site's, and Mistake where it was approved already.
+        """
+        if callable(code):
+            self._must_call(code)
+        asked = self._asked
+        inputs = {parameter: self._asset(asset) for parameter, asset in (asked.inputs if asked else {}).items()}
+        held = requests.revised(self._held, code, inputs, self._desk.view.policy)
+        name = self._seen.id
+        submit.revise(
+            self._desk.clone, submit.Request(name, held, reason or f"Revise {name.name}"), self.revision or ""
+        )
+        return Job(self._desk, self._now())
+
+    def _must_call(self, function: Callable[..., Any]) -> None:
+        called = ((self._asked.entrypoint if self._asked else None) or "").partition(":")[2]
+        name = function.name if isinstance(function, requests.Function) else function.__name__
+        if name != called:
+            raise Mistake(
+                f"{self.uid} calls {called or 'no function'}, and this is {name}",
+                step="give it that name, or submit it as another request",
+            )
+
+    def _asset(self, uid: str) -> "Asset":
+        dataset, _, asset = uid.partition("/")
+        return datasets.of(self._desk)[dataset].assets[asset]
 
     # what an owner does
 

@@ -58,6 +58,24 @@ class _Plain(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[mis
         return True
 
 
+Held = Mapping[str, tuple[int, bytes]]  # path -> git's mode, bytes
+
+
+def revised(held: Held, code: str | Path | Callable[..., Any], inputs: Mapping[str, Asset], policy: Policy) -> Held:
+    """The files of a request with other code: a folder (a Path) in the place of them all; a program's text or file, or
+    a function, in the place of its own, with all else as it was. `inputs`: what a function is called with."""
+    if isinstance(code, Path) and code.expanduser().is_dir():
+        files = dict(_held(code.expanduser(), int(policy.requests.size)))
+        return files if "job.yaml" in files or "job.yaml" not in held else {**files, "job.yaml": held["job.yaml"]}
+    if callable(code):
+        return {**held, "main.py": (FILE, made(code, inputs).source.module.encode())}
+    program = next((name for name in ("main.py", "run.sh") if name in held), None)
+    if program is None:
+        raise Mistake("the request holds no main.py and no run.sh", step="revise it by a folder: job.revise(Path(…))")
+    text = code.read_text() if isinstance(code, Path) else code
+    return {**held, program: (held[program][0], _ended(text))}
+
+
 # from a folder
 
 

@@ -225,8 +225,32 @@ def send(clone: Clone, wanted: Sequence[Request]) -> str:
     return "\n".join(clone.push_new(part) for part in parts)
 
 
+def revise(clone: Clone, wanted: Request, known: str) -> str:
+    """A further revision of one's request, on top of the revision `known`, its files in the place of those; the site's
+    answer. Raises No or Mistake with every reason before anything is pushed."""
+    clone.fetch()
+    queue, job = Queue(History(clone.objects()), REMOTE), wanted.job
+    person, there = me(clone, queue), queue.job(job)
+    if person.name != job.requester:
+        raise Mistake(
+            f"{job} is {job.requester}'s, and you are {person.name}", step="gitqueue comment, or ask yourself"
+        )
+    if there.revision != known:
+        raise Mistake(f"{job} has changed since you got hold of it", step="take it anew from the list")
+    if there.approved:
+        raise Mistake(f"{job} was approved and takes nothing more", step="changed code is a new job: submit it")
+    before = queue.objects.commit(known).tree
+    tree = _put(queue, queue.objects.graft(before, job.folder, None), wanted)
+    if tree == before:
+        raise Mistake(f"{job} is at the site as it is here", step="change something, then revise it again")
+    commit = clone.commit_tree(tree, [known], wanted.message)
+    answer = clone.push(f"--force-with-lease={refs.request(job)}:{known}", f"{commit}:{refs.request(job)}")
+    clone.fetch()
+    return answer
+
+
 def _put(queue: Queue, root: str, wanted: Request) -> str:
-    """The tree of `approved` with a request's files in it. Raises No where the site would refuse them."""
+    """A tree without the request's folder, with its files in it. Raises No where the site would refuse them."""
     files = {f"{wanted.job.folder}/{path}": held for path, held in wanted.files.items()}
     tree = queue.objects.put_files(root, files)
     folder = queue.objects.at(tree, wanted.job.folder)
