@@ -60,9 +60,7 @@ def _observed(desk: Desk, job: Job, run: Attempt) -> bool:
             desk.premises.executor.cancel(run.folder)
         return False
     if standing == "absent" and (run in desk.unstarted or _untouched(desk, job, run)):
-        if (run.job, run.number) not in desk.begun:
-            desk.begun.add((run.job, run.number))
-            desk.starts.add(time(), run.job.requester)
+        desk.begun.add((run.job, run.number))
         desk.attempts[run.job] = run.number
         return desk.do(run.job, lambda premises: _start(desk, premises, run))
     if standing == "ended":
