@@ -206,12 +206,8 @@ class Queue:
         found = Job(job, revision, approved, said, result, results, wrong, approver, doubt, not holds, owners)
         return date, job, found
 
-    def doubt(self, job: JobId) -> str:
-        """Why the key that approved a job counts no more, "" where it does."""
-        return self._standing(job)[1]
-
     def _standing(self, job: JobId) -> tuple[str, str]:
-        """Who approved a job, and why that signature counts no more, "" where it does."""
+        """Who approved a job that has not run, and why that signature counts no more, "" where it does."""
         found = self.approval(job)
         if found is None or not found.parents:
             return "", ""

@@ -59,19 +59,11 @@ def _observed(desk: Desk, job: Job, run: Attempt) -> bool:
         if execute.stop_wanted(job):
             desk.premises.executor.cancel(run.folder)
         return False
-    if standing == "absent" and (run in desk.unstarted or _untouched(desk, job, run)):
-        desk.begun.add((run.job, run.number))
-        desk.attempts[run.job] = run.number
+    if standing == "absent" and run in desk.unstarted:
         return desk.do(run.job, lambda premises: _start(desk, premises, run))
     if standing == "ended":
         return desk.do(run.job, lambda premises: _finish(desk, premises, run))
     return desk.do(run.job, lambda premises: _dead(desk, premises, run))
-
-
-def _untouched(desk: Desk, job: Job, run: Attempt) -> bool:
-    """Whether a runner died between its claim and its start, and nothing that came since speaks against the run."""
-    against = desk.site.paused or execute.stop_wanted(job) or desk.premises.queue.doubt(job.id)
-    return not against and not execute.begun(desk.premises, run)
 
 
 def _finish(desk: Desk, premises: Premises, run: Attempt) -> None:
@@ -80,27 +72,19 @@ def _finish(desk: Desk, premises: Premises, run: Attempt) -> None:
         desk.say(f"{run.job}: site-fault: {record.detail}", job=run.job, level="error")
     state = publish.finish(premises, run.approval, run.number, run.folder, time())
     _over(desk, run, state, Reason(record.reason) if state is State.FAILED else None, record.seconds)
-    execute.over(premises, run, time())
 
 
 def _over(desk: Desk, run: Attempt, state: State, reason: Reason | None = None, seconds: float = 0.0) -> None:
-    """Say how a run ended."""
+    """Say how a run ended, and forget its folder."""
     desk.tell(run.job, state)
     desk.meters.ended(state, reason, seconds)
+    execute.remove(run)
 
 
 def _dead(desk: Desk, premises: Premises, run: Attempt) -> None:
-    state, why = _lost(premises, run)
-    _over(desk, run, publish.give_up(premises, run.approval, ResultText(state, run.number), why, time()))
-    execute.over(premises, run, time())
-
-
-def _lost(premises: Premises, run: Attempt) -> tuple[State, str]:
-    if execute.begun(premises, run):
-        return State.INTERRUPTED, "the run ended without a word: the machine or its supervisor was killed"
-    if execute.stop_wanted(premises.queue.job(run.job)):
-        return State.CANCELLED, "it was cancelled before it began"
-    return State.INTERRUPTED, "the runner was killed before the run began, and it may not begin now"
+    result = ResultText(State.INTERRUPTED, run.number)
+    why = "the run ended without a word: the machine or its supervisor was killed"
+    _over(desk, run, publish.give_up(premises, run.approval, result, why, time()))
 
 
 def _decided(desk: Desk, job: Job, approval: Approval, result: ResultText) -> bool:
@@ -135,8 +119,7 @@ def start(desk: Desk) -> bool:
 def _waiting(desk: Desk) -> Iterator[tuple[Approval, int]]:
     """First attempts in the chain's order, then those that owners asked to be made again; each by its number."""
     for approval in desk.chain.approvals:
-        claimed = approval.job in desk.attempts or approval.job in desk.open  # by a runner that died: it is attended to
-        if (approval.job, 1) not in desk.begun and not claimed:
+        if (approval.job, 1) not in desk.begun and approval.job not in desk.attempts:
             yield approval, 1
     for job in sorted(desk.open - desk.frozen - desk.busy.keys()):
         found = desk.premises.queue.job(job)
@@ -197,15 +180,13 @@ def _run(desk: Desk, premises: Premises, run: Attempt) -> None:
 
 
 def _start(desk: Desk, premises: Premises, run: Attempt) -> None:
-    again = run in desk.unstarted
     desk.unstarted.add(run)
     try:
-        if execute.start(premises, run, time(), again):
-            desk.tell(run.job, State.RUNNING)
+        execute.start(premises, run)
+        desk.tell(run.job, State.RUNNING)
     except GitqueueError as error:
         why = execute.why(error)
         desk.say(f"{run.job}: {why}", job=run.job, level="error")
         result = execute.unstarted(error, run.number)
         _over(desk, run, publish.give_up(premises, run.approval, result, why, time()), result.reason)
-        execute.over(premises, run, time())
     desk.unstarted.discard(run)

@@ -1,8 +1,7 @@
 """Execute: claim an approved job, make its folder, start it, and observe it. At most once per attempt.
 
-The claim in the vault and the creation of the results ref are the lock; both must be absent before. Just before
-anything runs, the vault notes that the attempt is begun; one that is not is taken up. What the runner knows of a
-running job lies in the job's spool folder, so a new runner finds all of it again.
+The claim in the vault and the creation of the results ref are the lock; both must be absent before. What the runner
+knows of a running job lies in the job's spool folder, so a new runner finds all of it again.
 """
 
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from gitqueue.adapters.executors import spool
 from gitqueue.adapters.premises import Premises
 from gitqueue.adapters.queue import Job
 from gitqueue.errors import GitqueueError, Tampered
-from gitqueue.model import Plan, RefMove
+from gitqueue.model import RefMove
 from gitqueue.refs import JobId
 from gitqueue.rules.authority import OWNER
 from gitqueue.rules.chain import Approval
@@ -46,56 +45,29 @@ def attempt(premises: Premises, approval: Approval, number: int = 1) -> Attempt:
 
 
 def claim(premises: Premises, run: Attempt, now: float) -> bool:
-    """Take the attempt: lock it in the vault, create the results ref. It is begun later, by `start`, and once.
+    """Take the attempt, whole: lock it in the vault, create the results ref, note in the vault that this was done.
 
-    False: it was taken before. A claim that was never noted as begun is from a runner that died in between; nothing
-    ran, so it is taken up. Raises Tampered where a noted claim's results have gone.
+    False: it was taken before. A claim that was never noted is from a runner that died in between; nothing ran, so it
+    is taken up. Raises Tampered where a noted claim's results have gone.
     """
     name = refs.claim(run.job, run.number)
     there = premises.vault.ref(name)
+    values = {"Job": run.job, "Attempt": run.number, "Approval": run.approval.commit}
     if there is None:
         with premises.vault.together():
-            text, tree = f"claim {run.job}", premises.vault.write_tree(())
-            there = premises.vault_commit(tree, [], text, _values(run), now)
+            there = premises.vault_commit(premises.vault.write_tree(()), [], f"claim {run.job}", values, now)
         if not git.move_refs(premises.site.vault, [RefMove(name, None, there)]):
             return False
-    elif _noted(premises, there):
+    elif vault.ANNOUNCED in trailers(premises.vault.commit(there).message)[1]:
         _must_stand(premises, run)
         return False
     # At the claim's own time: whatever fails from here on, it is the same commit when it is made again.
-    if _announce(premises, run, premises.vault.commit(there).date) is None:
-        _note(premises, run, _NEVER, now)
-        return False
-    return True
-
-
-_NEVER = "before"  # what stands in the place of a results commit where the run ended, or never was, without a start
-
-
-def begun(premises: Premises, run: Attempt) -> bool:
-    """Whether anything of this attempt may have run, on this machine or on another, by what the vault says: a folder
-    that is gone, or was never synced before the power failed, would prove nothing."""
-    there = premises.vault.ref(refs.claim(run.job, run.number))
-    return there is None or _noted(premises, there)
-
-
-def _noted(premises: Premises, claimed: str) -> bool:
-    return vault.ANNOUNCED in trailers(premises.vault.commit(claimed).message)[1]
-
-
-def _note(premises: Premises, run: Attempt, results: str, now: float) -> bool:
-    """Note in the vault that the attempt is begun, or never will be. False: somebody has noted it before."""
-    name = refs.claim(run.job, run.number)
-    there = premises.vault.ref(name)
-    if there is None or _noted(premises, there):
-        return False
-    tree, values = premises.vault.commit(there).tree, {**_values(run), vault.ANNOUNCED: results}
-    noted = premises.vault_commit(tree, [there], f"begin {run.job}", values, now)
-    return git.move_refs(premises.site.vault, [RefMove(name, there, noted)])
-
-
-def _values(run: Attempt) -> dict[str, object]:
-    return {"Job": run.job, "Attempt": run.number, "Approval": run.approval.commit}
+    results = _announce(premises, run, premises.vault.commit(there).date)
+    tree = premises.vault.commit(there).tree
+    noted = premises.vault_commit(
+        tree, [there], f"announce {run.job}", {**values, vault.ANNOUNCED: results or "before"}, now
+    )
+    return git.move_refs(premises.site.vault, [RefMove(name, there, noted)]) and results is not None
 
 
 def _announce(premises: Premises, run: Attempt, now: float) -> str | None:
@@ -136,27 +108,14 @@ def _must_stand(premises: Premises, run: Attempt) -> None:
 # prepare and start
 
 
-def start(premises: Premises, run: Attempt, now: float, again: bool = False) -> bool:
-    """Make the job's folder and start it; False: somebody else has begun it. Raises GitqueueError where the site or the
-    environment is at fault.
-
-    Between the two the vault notes that it is begun, on the disk: a runner that dies before has run nothing, and the
-    next one takes the attempt up; after, nobody does. `again`: a start by this very runner came to nothing.
-    """
-    plan = _prepared(premises, run)
-    mine = _note(premises, run, premises.objects.ref(refs.result(run.job)) or _NEVER, now) or again
-    if mine:
-        premises.executor.start(run.folder, plan)
-    return mine
-
-
-def _prepared(premises: Premises, run: Attempt) -> Plan:
+def start(premises: Premises, run: Attempt) -> None:
+    """Make the job's folder and start it. Raises GitqueueError where the site or the environment is at fault."""
     spool.remove(run.folder)
     run.folder.mkdir(mode=0o711)
     site, host = premises.history.site(run.approval.commit), preparation.of_site(premises)
     code = preparation.judged(premises, run.job, run.approval.folder, site)
     supply = preparation.supply(premises, run.approval.commit, site, code.asked, run.folder)
-    return preparation.prepare(run.folder, host, code, site, supply)
+    premises.executor.start(run.folder, preparation.prepare(run.folder, host, code, site, supply))
 
 
 # observe
@@ -173,9 +132,8 @@ def stop_wanted(job: Job) -> bool:
     return False
 
 
-def over(premises: Premises, run: Attempt, now: float) -> None:
-    """Forget the job's folder: what mattered is in the vault. An attempt that ended before it began is spent, too."""
-    _note(premises, run, _NEVER, now)
+def remove(run: Attempt) -> None:
+    """Forget the job's folder: what mattered is in the vault."""
     spool.remove(run.folder)
 
 
