@@ -6,6 +6,7 @@ runners die one after another on one site, each a boundary further, and what hol
 does not see what a later runner's death, or its way back, repairs; and it passes some boundaries over.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import mortal
 import pytest
@@ -24,9 +26,11 @@ from conftest import JOB, MAIN, Town, done, ok, reachable, run
 from test_environment import wheel
 
 from gitqueue import runner
+from gitqueue.adapters import preparation
 from gitqueue.adapters.executors import local, nursery, spool
 from gitqueue.adapters.premises import Premises
 from gitqueue.adapters.settings import Site
+from gitqueue.runner import desk
 from gitqueue.steps import record
 
 JOB_ID = "rachel/job"
@@ -448,3 +452,37 @@ def test_a_run_that_was_begun_when_something_died_ends_once(played: tuple[Town, 
     deaths = [Death((place,)) for place in of_runner if "nursery.bear" in place]
     deaths += [Death((place,), True) for place in _last_of_each_kind(of_supervisors, lambda place: place.split()[0])]
     assert {str(death): found for death in deaths if (found := _killed(*played, death)) != (True, [])} == {}
+
+
+SINCE: dict[str, tuple[Callable[[Town], object], End]] = {
+    "nothing came": (lambda _: None, ("completed", None)),
+    "it was cancelled": (lambda town: done(town.desk("rachel").gitqueue("cancel", JOB_ID)), ("cancelled", None)),
+    "the site was paused": (lambda town: done(town.gitqueue("pause")), ("running", None)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("played", ["an approved job"], indirect=True)
+def test_a_start_that_failed_for_want_of_room_is_made_again_unless_something_came_since(
+    played: tuple[Town, Scenario],
+) -> None:
+    town, _ = played
+    for came, end in SINCE.values():
+        with copied(town):
+            served(town, partial(_no_room_once, town, came))
+            row = json.loads(town.gitqueue("show", JOB_ID, "--json").out)
+            assert (row["state"], row["reason"]) == end, (town.path / "said").read_text()
+
+
+def _no_room_once(town: Town, came: Callable[[Town], object]) -> None:
+    """Have the first start find no room, and something come in that moment; the next one is made at once."""
+    prepare, tried = preparation.prepare, list[object]()
+
+    def failing(*given: Any) -> Any:
+        tried.append(given)
+        if len(tried) == 1:
+            came(town)
+            raise OSError(errno.ENOSPC, "no room")
+        return prepare(*given)
+
+    preparation.prepare, desk.RETRY = failing, 0.0  # type: ignore[assignment]

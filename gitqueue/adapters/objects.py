@@ -259,7 +259,7 @@ class Objects:
         self._keep_tree(oid, tree)
         return oid
 
-    def _differ(self, old: str, new: str) -> list[Pair]:
+    def _differ(self, old: str, new: str) -> Iterable[Pair]:
         before = self._tree(old)
         brought = None if new in self._trees or new == EMPTY_TREE else before.one_more(self.read(new, _TREE))
         if brought is None:

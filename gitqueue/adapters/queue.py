@@ -1,8 +1,8 @@
 """The queue, as refs tell it: which jobs there are and where each stands. At the site, at the gate, in a clone."""
 
 import gc
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from gitqueue import refs
@@ -154,7 +154,7 @@ class Queue:
     def jobs(self, requester: str | None = None) -> list[Job]:
         """Every job that has a request or results, oldest request first."""
         tips: dict[JobId, dict[Kind, str]] = {}
-        with _untidied():
+        with _untidied:
             for ref, tip in self._refs(Kind.REQUEST, Kind.REVIEW, Kind.RESULT):
                 if ref.job is not None and requester in (None, ref.job.requester):
                     tips.setdefault(ref.job, {})[ref.kind] = tip
@@ -261,14 +261,24 @@ class Queue:
             yield found
 
 
-@contextmanager
-def _untidied() -> Iterator[None]:
+class _Untidied:
     """Thousands of values are made that all stay. Python's collector would look through all that there are after every
-    700th for some that do not: a quarter of what a long list takes."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
+    700th for some that do not: a quarter of what a long list takes. It rests while any thread makes a list."""
+
+    def __init__(self) -> None:
+        self._one_at_a_time, self._lists, self._was = threading.Lock(), 0, False
+
+    def __enter__(self) -> None:
+        with self._one_at_a_time:
+            self._was = self._was if self._lists else gc.isenabled()
+            self._lists += 1
+            gc.disable()
+
+    def __exit__(self, *_: object) -> None:
+        with self._one_at_a_time:
+            self._lists -= 1
+            if self._was and not self._lists:
+                gc.enable()
+
+
+_untidied = _Untidied()

@@ -6,6 +6,7 @@ that stand in it, and a tree that has one row more is told by its bytes alone.
 
 import re
 from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gitqueue.errors import Tampered
@@ -13,6 +14,7 @@ from gitqueue.model import Entry
 
 NAMES = ("utf-8", "surrogateescape")
 _ROW = re.compile(rb"(([1-7][0-7]{4,5}) ([^\0]+)\0.{20})", re.DOTALL)  # [^\0/] would cost three times as much
+_ROWS = re.compile(rb"(?:[1-7][0-7]{4,5} [^\0]++\0.{20})*+", re.DOTALL)  # in one go: bytes that are none cost no more
 _FOLDER = b"40000"
 _NO_NAMES = frozenset({b".", b"..", b".git"})
 
@@ -52,10 +54,14 @@ class Tree:
         at = bisect_left(self.keys, key)
         return self.rows[at][-20:].hex() if at < len(self.keys) and self.keys[at] == key else None
 
-    def differing(self, other: "Tree") -> list[Pair]:
-        """What stands under each name that is not the same in both; in no order."""
-        names = {read_row(row).name for row in {*self.rows} ^ {*other.rows}}
-        return [(self.entry(name), other.entry(name)) for name in names]
+    def differing(self, other: "Tree") -> Iterator[Pair]:
+        """What stands under each name that is not the same in both, in no order; one by one, as who counts may stop."""
+        told: set[str] = set()
+        for row in {*self.rows} ^ {*other.rows}:
+            name = read_row(row).name
+            if name not in told:
+                told.add(name)
+                yield self.entry(name), other.entry(name)
 
     def _place(self, name: bytes) -> int | None:
         for key in (name + b"/", name):
@@ -114,11 +120,16 @@ def parse_tree(oid: str, data: bytes) -> Tree:
 
     By the regular expression's own loop, and no values until somebody asks.
     """
-    found = _ROW.findall(data)
+    found = _ROW.findall(data) if _ROWS.fullmatch(data) else ()
     rows = [row for row, _, _ in found]
     keys = [name + b"/" if mode == _FOLDER else name for _, mode, name in found]
     names = {name for _, _, name in found}
-    whole = b"".join(rows) == data
-    if not whole or len(names) != len(rows) or b"/" in b"".join(names) or names & _NO_NAMES or keys != sorted(keys):
+    if (
+        b"".join(rows) != data
+        or len(names) != len(rows)
+        or b"/" in b"".join(names)
+        or names & _NO_NAMES
+        or keys != sorted(keys)
+    ):
         raise Missing(f"tree {oid} is damaged")
     return Tree(keys, rows)

@@ -55,11 +55,15 @@ def approval_of(desk: Desk, job: Job) -> Approval | None:
 
 def _observed(desk: Desk, job: Job, run: Attempt) -> bool:
     standing = desk.standings.get(run.folder, "absent")
+    if standing != "absent":
+        desk.unstarted.discard(run)
     if standing == "running":
         if execute.stop_wanted(job):
             desk.premises.executor.cancel(run.folder)
         return False
-    if standing == "absent" and run in desk.unstarted:
+    if standing == "absent" and run in desk.unstarted and not execute.stop_wanted(job):
+        if desk.site.paused:
+            return False
         return desk.do(run.job, lambda premises: _start(desk, premises, run))
     if standing == "ended":
         return desk.do(run.job, lambda premises: _finish(desk, premises, run))
@@ -82,9 +86,11 @@ def _over(desk: Desk, run: Attempt, state: State, reason: Reason | None = None, 
 
 
 def _dead(desk: Desk, premises: Premises, run: Attempt) -> None:
-    result = ResultText(State.INTERRUPTED, run.number)
-    why = "the run ended without a word: the machine or its supervisor was killed"
-    _over(desk, run, publish.give_up(premises, run.approval, result, why, time()))
+    state, why = State.INTERRUPTED, "the run ended without a word: the machine or its supervisor was killed"
+    if run in desk.unstarted:  # what kept it from its start was no fault of its own, and then somebody cancelled it
+        state, why = State.CANCELLED, "it was cancelled before it began"
+    _over(desk, run, publish.give_up(premises, run.approval, ResultText(state, run.number), why, time()))
+    desk.unstarted.discard(run)
 
 
 def _decided(desk: Desk, job: Job, approval: Approval, result: ResultText) -> bool:
@@ -183,6 +189,7 @@ def _start(desk: Desk, premises: Premises, run: Attempt) -> None:
     desk.unstarted.add(run)
     try:
         execute.start(premises, run)
+        desk.unstarted.discard(run)
         desk.tell(run.job, State.RUNNING)
     except GitqueueError as error:
         why = execute.why(error)
