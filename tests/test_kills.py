@@ -471,7 +471,9 @@ def test_a_start_that_failed_for_want_of_room_is_made_again_unless_something_cam
         with copied(town):
             served(town, partial(_no_room_once, town, came))
             row = json.loads(town.gitqueue("show", JOB_ID, "--json").out)
-            assert (row["state"], row["reason"]) == end, (town.path / "said").read_text()
+            said = (town.path / "said").read_text()
+            assert (row["state"], row["reason"]) == end, said
+            assert (f"{JOB_ID} is running" in said) == (end == RAN[0]), said
 
 
 def _no_room_once(town: Town, came: Callable[[Town], object]) -> None:
