@@ -183,14 +183,14 @@ class History:
         """The first-parent line of `tip` before it meets the chain, and where it meets it."""
         chain = self._index(approved)
         ids: list[str] = []
-        for commit in self.objects.first_parents(tip):
+        commit: str | None = tip
+        while commit is not None and len(ids) <= LONGEST_REQUEST:
             ids.append(commit)
             chain.reach_further()
             met = next((at for at, known in enumerate(ids) if known in chain.seen), None)
             if met is not None:
                 return ids[:met], ids[met]
-            if len(ids) > LONGEST_REQUEST:
-                break
+            commit = next(iter(self.objects.commit(commit).parents), None)  # each is read for what it holds, too
         met = chain.find(ids)
         return (ids[:met], ids[met]) if met is not None else (ids[:LONGEST_REQUEST], None)
 
@@ -334,6 +334,8 @@ class History:
     def revision(self, commit: str) -> str:
         """The revision that a commit stands for: itself, or what it names where it is a review commit."""
         found = self.objects.commit(commit)
+        if "Decision" not in found.message:
+            return commit
         try:
             said = notes.parse_review(found.message)
         except ValueError:

@@ -242,12 +242,9 @@ class Objects:
         written, and the tree need not be there: who expects it saves reading, parsing and comparing what it holds."""
         name, _, rest = path.partition("/")
         there = self._tree(tree)
-        below = there.entry(name)
         if not rest:
-            return None if below else self._known(there.put(Entry(entry.mode, name, entry.id)))
-        if below and not below.is_folder:
-            return None
-        inner = self.planted(below.id if below else EMPTY_TREE, rest, entry)
+            return None if name in there else self._known(there.put(Entry(entry.mode, name, entry.id)))
+        inner = self.planted(there.below(name) or EMPTY_TREE, rest, entry)
         return inner and self._known(there.put(Entry(FOLDER, name, inner)))
 
     def _known(self, tree: Tree | None) -> str | None:

@@ -154,7 +154,7 @@ class Queue:
     def jobs(self, requester: str | None = None) -> list[Job]:
         """Every job that has a request or results, oldest request first."""
         tips: dict[JobId, dict[Kind, str]] = {}
-        with _untidied:
+        with untidied:
             for ref, tip in self._refs(Kind.REQUEST, Kind.REVIEW, Kind.RESULT):
                 if ref.job is not None and requester in (None, ref.job.requester):
                     tips.setdefault(ref.job, {})[ref.kind] = tip
@@ -261,7 +261,7 @@ class Queue:
             yield found
 
 
-class _Untidied:
+class Untidied:
     """Thousands of values are made that all stay. Python's collector would look through all that there are after every
     700th for some that do not: a quarter of what a long list takes. It rests while any thread makes a list."""
 
@@ -281,4 +281,4 @@ class _Untidied:
                 gc.enable()
 
 
-_untidied = _Untidied()
+untidied = Untidied()

@@ -74,8 +74,10 @@ class Tree:
         """The tree with one more row, or with another in the place of one of its kind; None: a file stands where the
         folder would, or a folder where the file."""
         name = new.name.encode(*NAMES)
-        key = name + b"/" if new.is_folder else name
-        row = b"%o %s\0%s" % (new.mode, name, bytes.fromhex(new.id))
+        return self._put(name, new.is_folder, b"%o %s\0%s" % (new.mode, name, bytes.fromhex(new.id)))
+
+    def _put(self, name: bytes, is_folder: bool, row: bytes) -> "Tree | None":
+        key = name + b"/" if is_folder else name
         there, at = self._place(name), bisect_left(self.keys, key)
         if there is not None and self.keys[there] != key:
             return None
@@ -94,9 +96,11 @@ class Tree:
         row = _ROW.match(raw, begin) if begin >= 0 else None
         if row is None or b"/" in row[3] or row[3] in _NO_NAMES:
             return None
+        made = self._put(row[3], True, row[1])
+        if made is None or made.raw != raw:
+            return None
         new = read_row(row[1])
-        made = self.put(new)
-        return ((self.entry(new.name), new), made) if made is not None and made.raw == raw else None
+        return (self.entry(new.name), new), made
 
 
 def _agree(one: bytes, other: bytes) -> int:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from gitqueue import refs
 from gitqueue.adapters import attestation, journal
 from gitqueue.adapters.history import History
-from gitqueue.adapters.queue import Job, Queue
+from gitqueue.adapters.queue import Job, Queue, untidied
 from gitqueue.errors import GitqueueError, Tampered
 from gitqueue.model import Commit
 from gitqueue.refs import JobId, Kind
@@ -28,8 +28,9 @@ def extend(history: History, chain: Chain, root: str, tip: str) -> Chain:
     """The chain, verified on from where it was up to `tip`. Raises Broken at the first commit that does not hold."""
     replay = _Replay(chain, root)
     try:
-        for link in history.links(chain.tip, tip, chain.clock):
-            replay.add(link)
+        with untidied:
+            for link in history.links(chain.tip, tip, chain.clock):
+                replay.add(link)
     except Broken:
         raise
     except GitqueueError as error:
