@@ -384,6 +384,7 @@ _CACHE = 1 << 18  # bytes that libgit2 keeps of objects, in all; of itself it wo
 _LAST_SECOND = 253402300799  # of the year 9999, the last that calendars know
 # What else git knows (encoding, mergetag, …) makes it show another text than ours, or says what nobody judged.
 _HEADERS = (b"gpgsig", b"gpgsig-sha256")
+_SIGNED = re.compile(rb"gpgsig [^\n]*+(?:\n [^\n]*+)*+")
 
 
 def _keep(known: dict[T, U], key: T, found: U) -> U:
@@ -397,15 +398,17 @@ def _keep(known: dict[T, U], key: T, found: U) -> U:
 def parse_commit(oid: str, raw: bytes) -> Commit:
     """A commit from its bytes. Raises Missing where git itself could not have written them so."""
     head, _, message = raw.partition(b"\n\n")
-    lines = [line.partition(b" ") for line in head.split(b"\n")]
-    first = [name for name, _, _ in lines]
+    lines = head.split(b"\n")
     parents = 0
-    while first[1 + parents : 2 + parents] == [b"parent"]:
+    while lines[1 + parents : 2 + parents] and lines[1 + parents].startswith(b"parent "):
         parents += 1
-    if first[0] != b"tree" or first[1 + parents : 3 + parents] != [b"author", b"committer"]:
+    fields = [line.partition(b" ") for line in lines[: 3 + parents]]
+    if [name for name, _, _ in fields] != [b"tree", *[b"parent"] * parents, b"author", b"committer"]:
         raise Missing(f"commit {oid} is damaged")
-    _only_known(oid, first[3 + parents :])
-    values = [value.decode("utf-8", "replace") for _, _, value in lines[: 3 + parents]]
+    rest = lines[3 + parents :]
+    if rest and not _SIGNED.fullmatch(b"\n".join(rest)):  # nearly all are
+        _only_known(oid, [line.partition(b" ")[0] for line in rest])
+    values = [value.decode("utf-8", "replace") for _, _, value in fields]
     author, committer = _PERSON.fullmatch(values[1 + parents]), _PERSON.fullmatch(values[2 + parents])
     if not author or not committer:
         raise Missing(f"commit {oid} names no author or committer as git writes them")
