@@ -1,5 +1,6 @@
 """What the runner's loop costs by how much was done before: a pass beside few and many finished jobs; its memory."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -76,8 +77,9 @@ def of_jobs(log: Path, serving: Serving, marks: tuple[int, ...]) -> Iterator[Mem
 
 
 def spent(process: int) -> float:
-    """Seconds of processor time so far, all threads'."""
-    return sum(int(one.read_text().split()[0]) for one in Path(f"/proc/{process}/task").glob("*/schedstat")) / 1e9
+    """Seconds of processor time so far, its children's included."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return sum(int(one) for one in fields[11:15]) / os.sysconf("SC_CLK_TCK")
 
 
 def memory(process: int) -> float:
