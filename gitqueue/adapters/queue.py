@@ -1,12 +1,11 @@
 """The queue, as refs tell it: which jobs there are and where each stands. At the site, at the gate, in a clone."""
 
-import gc
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from gitqueue import refs
 from gitqueue.adapters import archive
+from gitqueue.adapters.collector import untidied
 from gitqueue.adapters.git import list_refs
 from gitqueue.adapters.history import History
 from gitqueue.errors import GitqueueError, Tampered
@@ -259,26 +258,3 @@ class Queue:
             except ValueError:
                 return
             yield found
-
-
-class Untidied:
-    """Thousands of values are made that all stay. Python's collector would look through all that there are after every
-    700th for some that do not: a quarter of what a long list takes. It rests while any thread makes a list."""
-
-    def __init__(self) -> None:
-        self._one_at_a_time, self._lists, self._was = threading.Lock(), 0, False
-
-    def __enter__(self) -> None:
-        with self._one_at_a_time:
-            self._was = self._was if self._lists else gc.isenabled()
-            self._lists += 1
-            gc.disable()
-
-    def __exit__(self, *_: object) -> None:
-        with self._one_at_a_time:
-            self._lists -= 1
-            if self._was and not self._lists:
-                gc.enable()
-
-
-untidied = Untidied()

@@ -5,8 +5,9 @@ from itertools import pairwise
 
 from gitqueue import refs
 from gitqueue.adapters import attestation, journal
+from gitqueue.adapters.collector import untidied
 from gitqueue.adapters.history import History
-from gitqueue.adapters.queue import Job, Queue, untidied
+from gitqueue.adapters.queue import Job, Queue
 from gitqueue.errors import GitqueueError, Tampered
 from gitqueue.model import Commit
 from gitqueue.refs import JobId, Kind
