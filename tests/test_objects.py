@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gitqueue import refs
 from gitqueue.adapters.history import History
-from gitqueue.adapters.objects import EMPTY_TREE, Objects, TooMuch
+from gitqueue.adapters.objects import EMPTY_TREE, Objects, TooMuch, parse_commit
 from gitqueue.adapters.trees import Missing, parse_tree
 from gitqueue.model import FILE, FOLDER, Entry
 
@@ -83,6 +83,18 @@ ODD = {
     "something between two rows": ROW + b"\0" + b"100644 b\0" + b"i" * 20,
     "an end in mid-row": ROW + b"100644 b\0" + b"i" * 19,
 }
+
+
+def test_a_parent_without_an_id_is_damaged_and_a_header_that_nobody_judges_is_named() -> None:
+    head, who = f"tree {EMPTY_TREE}\n", "owen <owen@uni.example> 1700000000 +0000"
+    people, sound = f"author {who}\ncommitter {who}\n", f"parent {'a' * 40}\n"
+    signed = "gpgsig -----BEGIN SSH SIGNATURE-----\n line\n line\n"
+    assert parse_commit("", f"{head}{sound}{people}{signed}\nn\n".encode()).parents == ("a" * 40,)
+    with pytest.raises(Missing, match="is damaged"):
+        parse_commit("", f"{head}{sound}parent\n{people}\nn\n".encode())
+    for odd in (f"{signed}encoding utf-7\n", "mergetag object\n", " line\n"):
+        with pytest.raises(Missing, match="has the header"):
+            parse_commit("", f"{head}{people}{odd}\nn\n".encode())
 
 
 def test_bytes_that_are_no_tree_are_told_in_one_reading() -> None:

@@ -334,8 +334,6 @@ class History:
     def revision(self, commit: str) -> str:
         """The revision that a commit stands for: itself, or what it names where it is a review commit."""
         found = self.objects.commit(commit)
-        if "Decision" not in found.message:
-            return commit
         try:
             said = notes.parse_review(found.message)
         except ValueError:

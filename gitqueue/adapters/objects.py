@@ -17,9 +17,9 @@ from typing import TypeVar
 import pygit2
 from pygit2.enums import RepositoryOpenFlag
 
-from gitqueue.adapters import loose
+from gitqueue.adapters import loose, trees
 from gitqueue.adapters.git import git
-from gitqueue.adapters.trees import NAMES, Missing, Pair, Tree, parse_tree
+from gitqueue.adapters.trees import Missing, Pair, Tree, parse_tree
 from gitqueue.errors import Tampered
 from gitqueue.model import FOLDER, Commit, Entry
 
@@ -336,9 +336,7 @@ class Objects:
         return self._add_tree(there.values())
 
     def _add_tree(self, entries: Iterable[Entry]) -> str:
-        ordered = sorted(entries, key=lambda e: e.name.encode(*NAMES) + (b"/" if e.is_folder else b""))
-        lines = (b"%o %s\0%s" % (e.mode, e.name.encode(*NAMES), bytes.fromhex(e.id)) for e in ordered)
-        return self._add(_TREE, b"".join(lines))
+        return self._add(_TREE, b"".join(map(trees.write_row, sorted(entries, key=trees.key))))
 
     def _add(self, kind: int, data: bytes) -> str:
         """The id of an object, which is written with the next flush unless it is there."""

@@ -73,8 +73,7 @@ class Tree:
     def put(self, new: Entry) -> "Tree | None":
         """The tree with one more row, or with another in the place of one of its kind; None: a file stands where the
         folder would, or a folder where the file."""
-        name = new.name.encode(*NAMES)
-        return self._put(name, new.is_folder, b"%o %s\0%s" % (new.mode, name, bytes.fromhex(new.id)))
+        return self._put(new.name.encode(*NAMES), new.is_folder, write_row(new))
 
     def _put(self, name: bytes, is_folder: bool, row: bytes) -> "Tree | None":
         key = name + b"/" if is_folder else name
@@ -110,6 +109,16 @@ def _agree(one: bytes, other: bytes) -> int:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if one[low:middle] == other[low:middle] else (low, middle - 1)
     return low
+
+
+def write_row(entry: Entry) -> bytes:
+    return b"%o %s\0%s" % (entry.mode, entry.name.encode(*NAMES), bytes.fromhex(entry.id))
+
+
+def key(entry: Entry) -> bytes:
+    """What git orders rows by."""
+    name = entry.name.encode(*NAMES)
+    return name + b"/" if entry.is_folder else name
 
 
 def read_row(row: bytes) -> Entry:
