@@ -252,15 +252,13 @@ class Job:
         asked = self._asked
         inputs = {parameter: self._asset(asset) for parameter, asset in (asked.inputs if asked else {}).items()}
         held = requests.revised(self._held, code, inputs, self._desk.view.policy)
-        name = self._seen.id
-        submit.revise(
-            self._desk.clone, submit.Request(name, held, reason or f"Revise {name.name}"), self.revision or ""
-        )
+        wanted = submit.Request(self._seen.id, held, reason or f"Revise {self._seen.id.name}")
+        submit.revise(self._desk.clone, wanted, self.revision or "")
         return Job(self._desk, self._now())
 
     def _must_call(self, function: Callable[..., Any]) -> None:
         called = ((self._asked.entrypoint if self._asked else None) or "").partition(":")[2]
-        name = function.name if isinstance(function, requests.Function) else function.__name__
+        name = getattr(function, "name" if isinstance(function, requests.Function) else "__name__", "none")
         if name != called:
             raise Mistake(
                 f"{self.uid} calls {called or 'no function'}, and this is {name}",

@@ -33,12 +33,15 @@ class About(TypedDict, total=False):
     limits: Mapping[str, str | float]
 
 
+Held = Mapping[str, tuple[int, bytes]]  # path -> git's mode, bytes
+
+
 @dataclass(frozen=True)
 class Draft:
-    """A request before it is sent: its files (path -> git's mode, bytes)."""
+    """A request before it is sent."""
 
     name: str
-    files: Mapping[str, tuple[int, bytes]]
+    files: Held
 
 
 def names(datasets: Iterable[str | Dataset]) -> list[str]:
@@ -56,9 +59,6 @@ class _Plain(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[mis
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
-
-
-Held = Mapping[str, tuple[int, bytes]]  # path -> git's mode, bytes
 
 
 def revised(held: Held, code: str | Path | Callable[..., Any], inputs: Mapping[str, Asset], policy: Policy) -> Held:

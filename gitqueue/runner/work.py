@@ -196,4 +196,4 @@ def _start(desk: Desk, premises: Premises, run: Attempt) -> None:
         desk.say(f"{run.job}: {why}", job=run.job, level="error")
         result = execute.unstarted(error, run.number)
         _over(desk, run, publish.give_up(premises, run.approval, result, why, time()), result.reason)
-    desk.unstarted.discard(run)
+        desk.unstarted.discard(run)

@@ -232,9 +232,7 @@ def revise(clone: Clone, wanted: Request, known: str) -> str:
     queue, job = Queue(History(clone.objects()), REMOTE), wanted.job
     person, there = me(clone, queue), queue.job(job)
     if person.name != job.requester:
-        raise Mistake(
-            f"{job} is {job.requester}'s, and you are {person.name}", step="gitqueue comment, or ask yourself"
-        )
+        raise Mistake(f"{job} is {job.requester}'s, and you are {person.name}", step="say in a comment what to change")
     if there.revision != known:
         raise Mistake(f"{job} has changed since you got hold of it", step="take it anew from the list")
     if there.approved:
